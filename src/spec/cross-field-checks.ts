@@ -1,0 +1,86 @@
+import type { Problem } from './problem.ts'
+
+type Fields = Record<string, unknown>
+
+const ROW_LAYOUTS: Record<string, readonly string[]> = {
+  alpaca: ['instruction', 'input', 'output'],
+  'prompt-completion': ['prompt', 'completion'],
+  messages: ['messages'],
+}
+
+/**
+ * What is wrong between fields that are each right. Runs on the document as written, so that these are found together with
+ * the errors of single fields; a field of the wrong type is passed over here and reported there.
+ */
+export function crossFieldProblems(document: unknown): Problem[] {
+  const spec = fields(fields(document)['spec'])
+  return [
+    ...modelProblems(fields(spec['model'])),
+    ...dataProblems(fields(spec['data'])),
+    ...trainProblems(fields(spec['train'])),
+    ...duplicates(fields(spec['quantize'])['formats'], ['spec', 'quantize', 'formats']),
+  ]
+}
+
+function modelProblems(model: Fields): Problem[] {
+  const { source, revision } = model
+  if (typeof source !== 'string' || revision === undefined || source.startsWith('hf://')) return []
+  return [
+    {
+      path: ['spec', 'model', 'revision'],
+      text: 'is only for a model of the hub (hf://owner/name); delete it, since a folder or file has no revisions',
+    },
+  ]
+}
+
+function dataProblems(data: Fields): Problem[] {
+  const problems = [
+    ...duplicates(data['train'], ['spec', 'data', 'train']),
+    ...duplicates(data['eval'], ['spec', 'data', 'eval']),
+  ]
+  const train = list(data['train'])
+  list(data['eval']).forEach((file, index) => {
+    if (train.includes(file)) {
+      problems.push({
+        path: ['spec', 'data', 'eval', index],
+        text: `is also in spec.data.train; evaluate on rows that are not trained on`,
+      })
+    }
+  })
+  const mapped = Object.keys(fields(data['columns'])).filter((name) => name !== 'system')
+  const format = typeof data['format'] === 'string' ? data['format'] : 'auto'
+  const layouts = Object.entries(ROW_LAYOUTS).filter(([name]) => format === 'auto' || format === name)
+  const known = mapped.filter((name) => Object.values(ROW_LAYOUTS).flat().includes(name))
+  if (layouts.length > 0 && !layouts.some(([, names]) => known.every((name) => names.includes(name)))) {
+    problems.push({
+      path: ['spec', 'data', 'columns'],
+      text: `names ${known.join(', ')}, which do not belong to one format; give ${layouts
+        .map(([name, names]) => `${names.join(', ')} for ${name}`)
+        .join(', or ')}`,
+    })
+  }
+  return problems
+}
+
+function trainProblems(train: Fields): Problem[] {
+  const { warmupSteps, maxSteps } = train
+  const problems = duplicates(train['targetModules'], ['spec', 'train', 'targetModules'])
+  if (typeof warmupSteps === 'number' && typeof maxSteps === 'number' && warmupSteps >= maxSteps) {
+    problems.push({
+      path: ['spec', 'train', 'warmupSteps'],
+      text: `must be below maxSteps (${maxSteps}), but is ${warmupSteps}; the rate would never reach learningRate`,
+    })
+  }
+  return problems
+}
+
+function duplicates(value: unknown, path: readonly PropertyKey[]): Problem[] {
+  const entries = list(value)
+  return entries.flatMap((entry, index) =>
+    entries.indexOf(entry) < index ? [{ path: [...path, index], text: `is there twice; delete one` }] : [],
+  )
+}
+
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
+const fields = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {}
