@@ -1,0 +1,58 @@
+import type { Adapter } from '../model/adapter.ts'
+import type { ModelConfig } from '../model/config.ts'
+import type { Decoder } from '../model/decoder.ts'
+import type { WeightSource } from '../model/weights.ts'
+import type { Batch } from './batch.ts'
+
+/**
+ * Where the training step runs. `by-layer`: small sessions shared by all layers, weights passed as inputs, least memory
+ * and fastest start, for CPUs. `whole`: one graph, frozen weights inside it, one call a step, for GPUs.
+ */
+export type Layout = 'by-layer' | 'whole'
+
+/** Which dropout masks: the same counters give the same masks, so a resumed run draws what an undisturbed one had drawn. */
+export interface DropoutCounters {
+  seed: number
+  /** The optimizer step, from 0. */
+  step: number
+  /** The micro-batch within the step, from 0. */
+  microBatch: number
+}
+
+export interface TokenLoss {
+  /** Sum of the targets' cross-entropy, in nats. */
+  lossSum: number
+  /** The number of targets. */
+  tokens: number
+}
+
+/** A model with its adapter, ready to train or to evaluate. Not re-entrant: await each call. */
+export interface Engine {
+  /** Live tensors: the optimizer changes them in place and the next call uses them. Empty where there is no adapter. */
+  readonly adapter: Adapter
+  /** By the adapter's names: d(sum of token losses)/d(tensor), summed over the accumulate() calls since zeroGradients(). */
+  readonly gradients: ReadonlyMap<string, Float32Array>
+  /**
+   * Forward and backward of one micro-batch. `progress` is called with 1..layers after each layer, forward and backward.
+   * Without `dropout` nothing is dropped, whatever the adapter's lora_dropout. A non-finite loss is returned as it is.
+   */
+  accumulate(batch: Batch, progress?: (layer: number) => void, dropout?: DropoutCounters): Promise<TokenLoss>
+  zeroGradients(): void
+  /** Forward only. `correct`: targets that are the model's first choice. */
+  evaluate(batch: Batch): Promise<TokenLoss & { correct: number }>
+  /** [rows, length, vocabulary], of every place. For checks on small inputs: evaluate() never holds so much. */
+  logits(batch: Batch): Promise<Float32Array>
+  /** Token by token with a key-value cache, on the same weights and the live adapter. Dispose of it before the engine. */
+  decoder(): Promise<Decoder>
+  dispose(): Promise<void>
+}
+
+export interface EngineOptions {
+  config: ModelConfig
+  weights: WeightSource
+  /** Undefined: the base model alone, for evaluation. */
+  adapter: Adapter | undefined
+  layout: Layout
+  /** Threads of ONNX Runtime. Part of what makes a run repeatable bit for bit. */
+  threads: number
+}
