@@ -102,8 +102,9 @@ export class RandomStream {
   }
 }
 
-/** 0..count-1 in random order (Fisher and Yates). */
-export function permutation(count: number, random: RandomStream): Uint32Array {
+/** 0..count-1 in the random order of (seed, epoch): Fisher and Yates. */
+export function permutation(count: number, seed: number, epoch: number): Uint32Array {
+  const random = new RandomStream(seed, 'data-order', epoch)
   const order = Uint32Array.from({ length: count }, (_, i) => i)
   for (let i = count - 1; i > 0; i--) {
     const j = random.below(i + 1)

@@ -10,11 +10,6 @@ export interface Schedule {
   totalSteps: number
 }
 
-/** Warm-up as transformers counts it: the given number of steps, or else the ratio of all steps, rounded up. */
-export function warmupStepsOf(totalSteps: number, warmupRatio: number, warmupSteps?: number): number {
-  return warmupSteps ?? Math.ceil(totalSteps * warmupRatio)
-}
-
 /**
  * The rate of optimizer step `step`, counted from 0. Formulas of transformers' optimization.py; as there, the first step
  * of a warm-up has rate 0.
