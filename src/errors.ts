@@ -44,3 +44,8 @@ export class NonFiniteError extends TemperError {
 export class StoppedError extends TemperError {
   readonly decision = 'resume'
 }
+
+/** The machine has not the memory for this work. The same again fails again: a smaller micro-batch or a bigger machine. */
+export class OutOfMemoryError extends TemperError {
+  readonly decision = 'shrink'
+}

@@ -1,0 +1,60 @@
+import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import { permutation } from './random.ts'
+
+/** Which rows each optimizer step sees. Everything follows from the step's number: there is no position to save. */
+export interface StepPlan {
+  /** Optimizer steps in all. */
+  steps: number
+  stepsPerEpoch: number
+  warmupSteps: number
+  /** Epochs passed before this step, a fraction within an epoch (as transformers logs it). */
+  epochAt(step: number): number
+  /** The step's micro-batches, each a list of row numbers. */
+  microBatches(step: number): number[][]
+}
+
+type PlanSettings = Pick<
+  FineTuneSpec['train'],
+  | 'seed'
+  | 'numTrainEpochs'
+  | 'maxSteps'
+  | 'perDeviceTrainBatchSize'
+  | 'gradientAccumulationSteps'
+  | 'warmupRatio'
+  | 'warmupSteps'
+>
+
+/**
+ * The arithmetic of transformers' Trainer: an epoch is cut into micro-batches (the last may be smaller) and these into
+ * steps (the last may have fewer); a step never reaches into the next epoch; maxSteps overrides the epochs; warmupSteps
+ * overrides the ratio, which is rounded up. Each epoch has its own order, drawn from (seed, epoch).
+ * A step's rows depend only on the product of micro-batch and accumulation, so that halving one and doubling the other
+ * in the middle of a job loses and repeats no row.
+ */
+export function planSteps(rows: number, settings: PlanSettings): StepPlan {
+  const { seed, perDeviceTrainBatchSize: microRows, gradientAccumulationSteps } = settings
+  const rowsPerStep = microRows * gradientAccumulationSteps
+  const stepsPerEpoch = Math.ceil(rows / rowsPerStep)
+  const steps = settings.maxSteps ?? Math.ceil(settings.numTrainEpochs * stepsPerEpoch)
+  const warmupSteps = settings.warmupSteps ?? Math.ceil(settings.warmupRatio * steps)
+
+  let current: { epoch: number; order: Uint32Array } | undefined
+  const orderOf = (epoch: number): Uint32Array => {
+    if (current?.epoch !== epoch) current = { epoch, order: permutation(rows, seed, epoch) }
+    return current.order
+  }
+  return {
+    steps,
+    stepsPerEpoch,
+    warmupSteps,
+    epochAt: (step) => step / stepsPerEpoch,
+    microBatches(step) {
+      const first = (step % stepsPerEpoch) * rowsPerStep
+      const order = orderOf(Math.floor(step / stepsPerEpoch))
+      const stepRows = Array.from(order.subarray(first, first + rowsPerStep))
+      const batches: number[][] = []
+      for (let at = 0; at < stepRows.length; at += microRows) batches.push(stepRows.slice(at, at + microRows))
+      return batches
+    },
+  }
+}

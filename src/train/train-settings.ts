@@ -1,0 +1,20 @@
+import { availableParallelism } from 'node:os'
+import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import type { Layout } from './engine.ts'
+
+/** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
+export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads'> & {
+  layout: Layout
+  precision: 'exact'
+  threads: number
+}
+
+/** For a CPU: by layer, float32, the cores that this process may use (a container's CPU limit included). */
+export function resolveTrainSettings(settings: FineTuneSpec['train']): TrainSettings {
+  return {
+    ...settings,
+    layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
+    precision: 'exact',
+    threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
+  }
+}

@@ -1,0 +1,72 @@
+import { NonFiniteError } from '../errors.ts'
+import type { AdamW } from './adamw.ts'
+import type { Batch } from './batch.ts'
+import { batchOf, type NamedRows, tokensOf } from './batches.ts'
+import type { Engine } from './engine.ts'
+import { clipGradients, scaleGradients } from './gradient-clipping.ts'
+import type { StepPlan } from './step-plan.ts'
+
+export interface StepResult {
+  /** Mean over the step's targets, in nats. */
+  loss: number
+  /** Before clipping. */
+  gradientNorm: number
+  /** Padding not counted. */
+  tokens: number
+  /** Targets: the tokens that the loss counts. */
+  targets: number
+}
+
+export interface StepContext {
+  engine: Engine
+  optimizer: AdamW
+  plan: StepPlan
+  rows: NamedRows
+  settings: { maxGradNorm: number; loraDropout: number; seed: number }
+  signal: AbortSignal
+  report: (microBatch: number, layer: number) => void
+}
+
+/** A step of many rows names the first ones; that is enough to find them. */
+const ROWS_NAMED = 16
+
+/**
+ * One optimizer step: the gradient of the mean loss over all targets of the step's micro-batches, clipped, then AdamW.
+ * Micro-batches weigh by their targets, so that accumulation gives what one big batch gives.
+ * Undefined where the signal was aborted in between: nothing has changed then. NonFiniteError before anything changes.
+ */
+export async function trainStep(
+  step: number,
+  learningRate: number,
+  { engine, optimizer, plan, rows, settings, signal, report }: StepContext,
+): Promise<StepResult | undefined> {
+  engine.zeroGradients()
+  const stepRows: string[] = []
+  let lossSum = 0
+  let targets = 0
+  let tokens = 0
+  for (const [microBatch, numbers] of plan.microBatches(step).entries()) {
+    if (signal.aborted) return undefined
+    const batch = batchOf(rows, numbers)
+    const dropout = settings.loraDropout > 0 ? { seed: settings.seed, step, microBatch } : undefined
+    const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), dropout)
+    if (!Number.isFinite(result.lossSum)) throw notFinite('loss', step, batch.rowIds)
+    stepRows.push(...batch.rowIds)
+    lossSum += result.lossSum
+    targets += result.tokens
+    tokens += tokensOf(batch)
+    report(microBatch + 1, 0)
+  }
+  scaleGradients(engine.gradients, 1 / targets)
+  const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm)
+  if (!Number.isFinite(gradientNorm)) throw notFinite('gradient', step, stepRows)
+  optimizer.step(engine.adapter, engine.gradients, learningRate)
+  return { loss: lossSum / targets, gradientNorm, tokens, targets }
+}
+
+function notFinite(what: string, step: number, rowIds: Batch['rowIds']): NonFiniteError {
+  const more = rowIds.length > ROWS_NAMED ? ` and ${rowIds.length - ROWS_NAMED} more` : ''
+  return new NonFiniteError(
+    `The ${what} of step ${step + 1} is not finite (rows ${rowIds.slice(0, ROWS_NAMED).join(', ')}${more}); lower spec.train.learningRate or look at these rows`,
+  )
+}

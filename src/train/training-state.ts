@@ -1,0 +1,156 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { CorruptError, InputError } from '../errors.ts'
+import { writeOutputFile } from '../formats/output-file.ts'
+import {
+  readSafetensors,
+  type SafetensorsFile,
+  type TensorToWrite,
+  writeSafetensors,
+} from '../formats/safetensors.ts'
+import type { Adapter } from '../model/adapter.ts'
+import type { AdamWState } from './adamw.ts'
+
+/** Fields of state.json; docs/training-child.md explains them. A change that old readers would misread takes the next version. */
+const VERSION = 1
+
+const metricLine = z.object({
+  /** Optimizer steps done. */
+  step: z.int(),
+  epoch: z.number(),
+  /** Mean over the steps since the line before. */
+  loss: z.number(),
+  learningRate: z.number(),
+  gradientNorm: z.number(),
+  trainedTokens: z.int(),
+  /** Of training, over all attempts that count. */
+  seconds: z.number(),
+})
+export type MetricLine = z.infer<typeof metricLine>
+
+const trainingRecord = z.object({
+  version: z.literal(VERSION),
+  step: z.int().min(0),
+  trainedTokens: z.int(),
+  supervisedTokens: z.int(),
+  seconds: z.number(),
+  firstLoss: z.number().optional(),
+  lastLoss: z.number().optional(),
+  /** Losses since the last metric line. */
+  unflushed: z.array(z.number()),
+  metrics: z.array(metricLine),
+  schedule: z.object({
+    name: z.string(),
+    learningRate: z.number(),
+    warmupSteps: z.int(),
+    totalSteps: z.int(),
+  }),
+  /** Rows of the data set: with the seed and the step, the data position. */
+  rows: z.int(),
+  environment: z.object({
+    runtime: z.string(),
+    node: z.string(),
+    platform: z.string(),
+    processor: z.string(),
+    threads: z.int(),
+    layout: z.string(),
+    seed: z.int(),
+    microBatchRows: z.int(),
+  }),
+  /** False as soon as one part was computed in another environment. */
+  exact: z.boolean(),
+})
+/** All of the state that is no tensor. */
+export type TrainingRecord = z.infer<typeof trainingRecord>
+
+/** Everything that the next step depends on, and everything the job will report. */
+export interface TrainingState {
+  record: TrainingRecord
+  adapter: Adapter['tensors']
+  moments: AdamWState
+}
+
+const TENSORS = 'state.safetensors'
+const RECORD = 'state.json'
+export const STATE_FILES = [TENSORS, RECORD] as const
+
+/** A copy that later steps do not change. */
+export function copyState(
+  record: TrainingRecord,
+  adapter: Adapter,
+  moments: Readonly<AdamWState>,
+): TrainingState {
+  const copies = (map: Map<string, Float32Array>) =>
+    new Map(Array.from(map, ([name, data]) => [name, data.slice()]))
+  return {
+    record: structuredClone(record),
+    adapter: new Map(
+      Array.from(adapter.tensors, ([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
+    ),
+    moments: { step: moments.step, first: copies(moments.first), second: copies(moments.second) },
+  }
+}
+
+/** Writes the state's two files into a folder. */
+export async function writeState(dir: string, { record, adapter, moments }: TrainingState): Promise<void> {
+  const tensors: TensorToWrite[] = []
+  for (const [name, { shape, data }] of adapter) {
+    tensors.push({ name: `adapter.${name}`, type: 'F32', shape, data })
+    for (const moment of ['first', 'second'] as const) {
+      const values = moments[moment].get(name)
+      if (!values) throw new Error(`no ${moment} moment of ${name}`)
+      tensors.push({ name: `${moment}.${name}`, type: 'F32', shape, data: values })
+    }
+  }
+  await writeSafetensors(join(dir, TENSORS), tensors)
+  await writeOutputFile(join(dir, RECORD), [Buffer.from(JSON.stringify(record))])
+}
+
+/**
+ * Reads what writeState wrote, for an adapter of these names and shapes. CorruptError where the files are damaged or
+ * belong to another adapter.
+ */
+export async function readState(dir: string, expected: Adapter): Promise<TrainingState> {
+  let file: SafetensorsFile | undefined
+  try {
+    const record = trainingRecord.parse(JSON.parse(await readFile(join(dir, RECORD), 'utf8')))
+    file = readSafetensors(join(dir, TENSORS))
+    const adapter: TrainingState['adapter'] = new Map()
+    const moments: AdamWState = { step: record.step, first: new Map(), second: new Map() }
+    for (const [name, { shape }] of expected.tensors) {
+      const read = (kind: string): Float32Array => {
+        const stored = file?.infos.get(`${kind}.${name}`)?.shape.join('×')
+        if (stored !== shape.join('×'))
+          throw new CorruptError(`${kind}.${name} is ${stored}, not ${shape.join('×')}`)
+        return (file as SafetensorsFile).float32(`${kind}.${name}`)
+      }
+      adapter.set(name, { shape, data: read('adapter') })
+      moments.first.set(name, read('first'))
+      moments.second.set(name, read('second'))
+    }
+    return { record, adapter, moments }
+  } catch (cause) {
+    if (
+      cause instanceof SyntaxError ||
+      cause instanceof z.ZodError ||
+      cause instanceof InputError ||
+      cause instanceof CorruptError
+    )
+      throw new CorruptError(`${dir}: the training state cannot be read: ${cause.message}`, { cause })
+    throw cause
+  } finally {
+    file?.close()
+  }
+}
+
+/** True where every number of the adapter and the moments is finite: what is not must never be saved. */
+export function isFiniteState(adapter: Adapter, { first, second }: Readonly<AdamWState>): boolean {
+  const tensors = Array.from(adapter.tensors.values(), ({ data }) => data)
+  return [...tensors, ...first.values(), ...second.values()].every(isFiniteArray)
+}
+
+function isFiniteArray(data: Float32Array): boolean {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return false
+  return true
+}
