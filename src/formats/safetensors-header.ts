@@ -75,7 +75,8 @@ function checkTensor(name: string, entry: unknown, refuse: Refuse): SafetensorsI
   const { dtype, shape, data_offsets: offsets } = entry
   if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
     const known = Object.keys(ELEMENT_BYTES).join(', ')
-    return refuse(`${at} has the type ${String(JSON.stringify(dtype)).slice(0, 40)}, supported are ${known}`)
+    const found = typeof dtype === 'string' ? JSON.stringify(dtype.slice(0, 40)) : 'none'
+    return refuse(`${at} has type ${found}, supported are ${known}`)
   }
   const type = dtype as SafetensorsType
   if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isCount))
@@ -84,12 +85,12 @@ function checkTensor(name: string, entry: unknown, refuse: Refuse): SafetensorsI
     return refuse(`${at} has no valid data_offsets`)
   const [begin, end] = offsets as [number, number]
   // A product past 2^53 is inexact but still larger than any file, so the comparison below refuses it.
-  const bytes = (shape as number[]).reduce((product, n) => product * n, ELEMENT_BYTES[type])
+  const bytes = shape.reduce<number>((product, n) => product * n, ELEMENT_BYTES[type])
   if (end - begin !== bytes)
     return refuse(
       `${at} is ${type} of shape [${shape.join(', ')}], ${bytes} bytes, but its offsets span ${end - begin}`,
     )
-  return { name, type, shape: shape as number[], begin, end }
+  return { name, type, shape, begin, end }
 }
 
 function checkCoverage(infos: Map<string, SafetensorsInfo>, dataBytes: number, refuse: Refuse): void {
