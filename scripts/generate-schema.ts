@@ -1,9 +1,13 @@
 /** Writes schema/fine-tune.schema.json from the zod schema; a test asserts that it is up to date. Run with `node`. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { jsonSchemaText } from '../src/spec/json-schema.ts'
+import { format } from 'prettier'
+import { fineTuneJsonSchema } from '../src/spec/json-schema.ts'
 
-const target = new URL('../schema/fine-tune.schema.json', import.meta.url)
-mkdirSync(new URL('.', target), { recursive: true })
-writeFileSync(target, jsonSchemaText())
-console.log(`wrote ${fileURLToPath(target)}`)
+const target = fileURLToPath(new URL('../schema/fine-tune.schema.json', import.meta.url))
+await mkdir(new URL('../schema/', import.meta.url), { recursive: true })
+await writeFile(
+  target,
+  await format(JSON.stringify(fineTuneJsonSchema()), { parser: 'json', printWidth: 110 }),
+)
+console.log(`wrote ${target}`)

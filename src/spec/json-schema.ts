@@ -19,11 +19,6 @@ export function fineTuneJsonSchema(): JsonSchema {
   return generated
 }
 
-/** The schema as the file that editors and other tools read (schema/fine-tune.schema.json). */
-export function jsonSchemaText(): string {
-  return `${JSON.stringify(fineTuneJsonSchema(), null, 2)}\n`
-}
-
 /** The schema of one place in the document, or undefined where the document has no such place. */
 export function schemaAt(path: readonly PropertyKey[]): JsonSchema | undefined {
   let schema: JsonSchema | undefined = fineTuneJsonSchema()
