@@ -1,4 +1,4 @@
-"""Prints test/formats/fixtures/ggml-blocks.json: random blocks of every type that Temper decodes, with the numbers that
+"""Prints test/fixtures/ggml-blocks.json: random blocks of every type that Temper decodes, with the numbers that
 gguf-py makes of them; numbers with the Q8_0 blocks, halves and bfloat16s that gguf-py and numpy make of them.
 
 usage: python ggml_blocks.py [BLOCKS_PER_TYPE]     needs: gguf, numpy (0.19.0 and 2.4.6 made the committed file)

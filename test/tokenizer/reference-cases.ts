@@ -10,7 +10,7 @@ interface ReferenceCase {
 }
 
 /** Small tokenizers of each kind with what Python's tokenizers makes of awkward text (test/peers/tokenizer_cases.py). */
-const file = new URL('fixtures/cases.json', import.meta.url)
+const file = new URL('../fixtures/tokenizer-cases.json', import.meta.url)
 export const referenceTokenizers = JSON.parse(readFileSync(file, 'utf8')) as Record<
   string,
   { tokenizer: JsonObject; cases: ReferenceCase[] }
