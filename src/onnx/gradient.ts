@@ -1,0 +1,60 @@
+import { sameShape } from './dims.ts'
+import { RULES } from './gradient-rules.ts'
+import type { Rule } from './gradient-terms.ts'
+import { GraphError, type Node, type Value } from './graph.ts'
+import { add, reduceSum, reshape } from './ops.ts'
+
+/**
+ * Reverse-mode differentiation: given d(something)/d(value) for some values, the same for `wrt`, as new nodes of the
+ * same graph. Only what leads from `wrt` to the seeds is differentiated. A value that nothing depends on gets undefined.
+ */
+export function differentiate(
+  seeds: ReadonlyMap<Value, Value>,
+  wrt: readonly Value[],
+): (Value | undefined)[] {
+  const [anySeed] = seeds.keys()
+  if (!anySeed) return wrt.map(() => undefined)
+  for (const [value, seed] of seeds)
+    if (!sameShape(value.shape, seed.shape) || value.type !== seed.type)
+      throw new GraphError('Gradient', 'a seed must be like its value', [value, seed])
+
+  const nodes = [...anySeed.graph.nodes]
+  const moving = new Set(wrt)
+  for (const node of nodes)
+    if (node.inputs.some((input) => input && moving.has(input)))
+      for (const output of node.outputs) if (output.type.startsWith('float')) moving.add(output)
+
+  const gradients = new Map(seeds)
+  for (const node of nodes.reverse()) {
+    const outputs = node.outputs.map((output) => gradients.get(output))
+    if (!outputs.some((gradient) => gradient) || !node.inputs.some((input) => input && moving.has(input)))
+      continue
+    const contributions = ruleOf(node)(node, outputs)
+    for (const [i, input] of node.inputs.entries()) {
+      if (!input || !moving.has(input)) continue
+      const contribution = contributions[i]
+      if (!contribution) throw new GraphError(node.op, `has no gradient for input ${i}`, node.inputs)
+      const gradient = sumTo(contribution(), input)
+      const before = gradients.get(input)
+      gradients.set(input, before ? add(before, gradient) : gradient)
+    }
+  }
+  return wrt.map((value) => gradients.get(value))
+}
+
+function ruleOf(node: Node): Rule {
+  const rule = RULES[node.op]
+  if (!rule) throw new GraphError(node.op, 'has no gradient', node.inputs)
+  return rule
+}
+
+/** Undoes broadcasting: what one element was used for many times is summed up. */
+function sumTo(gradient: Value, like: Value): Value {
+  if (sameShape(gradient.shape, like.shape)) return gradient
+  const extra = gradient.shape.length - like.shape.length
+  const axes = gradient.shape
+    .map((_, axis) => axis)
+    .filter((axis) => axis < extra || like.shape[axis - extra] !== gradient.shape[axis])
+  const summed = axes.length > 0 ? reduceSum(gradient, axes) : gradient
+  return sameShape(summed.shape, like.shape) ? summed : reshape(summed, like.shape)
+}

@@ -1,0 +1,54 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { encode } from './encode.ts'
+import type { GraphFunction } from './extract.ts'
+import { fuse } from './fuse.ts'
+import type { DataType, TensorData } from './graph.ts'
+
+export interface SessionOptions {
+  threads: number
+}
+
+/** A graph loaded into ONNX Runtime, ready to run. */
+export class Session {
+  readonly inputNames: readonly string[]
+  readonly #session: InferenceSession
+
+  private constructor(session: InferenceSession, inputNames: readonly string[]) {
+    this.#session = session
+    this.inputNames = inputNames
+  }
+
+  static async create(source: GraphFunction, options: SessionOptions): Promise<Session> {
+    const fused = fuse(source)
+    const { bytes, external } = encode(fused)
+    const session = await InferenceSession.create(bytes, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: options.threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      logSeverityLevel: 3,
+      ...(external.length > 0 && { externalData: external }),
+    })
+    return new Session(session, Array.from(fused.inputs.keys()))
+  }
+
+  /** Runs once; `feeds` may hold more than the inputs. Outputs are fresh buffers, by name. */
+  async run(feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> {
+    const inputs: Record<string, Tensor> = {}
+    for (const name of this.inputNames) {
+      const feed = feeds.get(name)
+      if (!feed) throw new Error(`the graph's input ${name} is not given`)
+      inputs[name] = feed
+    }
+    return new Map(Object.entries(await this.#session.run(inputs))) as Map<string, Tensor>
+  }
+
+  async dispose(): Promise<void> {
+    await this.#session.release()
+  }
+}
+
+/** A tensor for a session's input; the elements are not copied. */
+export function tensor(type: DataType, data: TensorData, shape: readonly number[]): Tensor {
+  return new Tensor(type, data as Float32Array, shape)
+}
