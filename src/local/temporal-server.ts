@@ -66,7 +66,10 @@ export async function useTemporalServer(
   options: TemporalServerOptions,
 ): Promise<TemporalServer> {
   const given = options.environment.TEMPORAL_ADDRESS
-  if (given) return { address: given, from: 'TEMPORAL_ADDRESS', leave: () => Promise.resolve() }
+  if (given) {
+    const leaveUsers = enterServerUser(state, options.command, options.works)
+    return { address: given, from: 'TEMPORAL_ADDRESS', leave: async () => leaveUsers() }
+  }
   return withFileLock(`${state.serverFile}.lock`, lockMilliseconds, async () => {
     const leaveUsers = enterServerUser(state, options.command, options.works)
     try {

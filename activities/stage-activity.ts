@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Context } from '@temporalio/activity'
+import { JobLog } from '../src/stages/job-log.ts'
+import type { StageContext } from '../src/stages/stage-context.ts'
+import type { Store } from '../src/store/store.ts'
+import { monotonicClock } from '../src/train/clock.ts'
+import { applicationFailure } from './application-failure.ts'
+import { withHeartbeat } from './with-heartbeat.ts'
+
+/** What every activity of a worker shares. */
+export interface WorkerPlace {
+  store: Store
+  /** Removed as a whole when the worker's process is gone. */
+  scratchRoot: string
+  artifactCache: string
+  downloadCache: string
+  environment: Record<string, string | undefined>
+}
+
+/** What every stage's input names. */
+export interface AttemptInput {
+  jobId: string
+  /** From 1. */
+  attempt: number
+}
+
+/**
+ * A stage as an activity: a scratch folder and a log of this attempt's own, heartbeats while it makes progress, its errors as
+ * Temporal's. The stage itself knows nothing of all this.
+ */
+export function stageActivity<I extends AttemptInput, O>(
+  place: WorkerPlace,
+  stage: string,
+  run: (context: StageContext, input: I) => Promise<O>,
+): (input: I) => Promise<O> {
+  return async (input) => {
+    const attemptName = `a${input.attempt}-${randomBytes(6).toString('hex')}`
+    const scratchDir = join(place.scratchRoot, `${input.jobId}-${stage}-${attemptName}`)
+    const log = new JobLog(place.store, { jobId: input.jobId, stage, attempt: attemptName })
+    try {
+      await mkdir(scratchDir, { recursive: true })
+      return await withHeartbeat(monotonicClock, (progress) =>
+        run(
+          {
+            ...place,
+            scratchDir,
+            attemptName,
+            clock: monotonicClock,
+            signal: Context.current().cancellationSignal,
+            progress,
+            log: (line) => log.write(line),
+          },
+          input,
+        ),
+      )
+    } catch (error) {
+      log.write({ level: 'error', message: messageOf(error), fields: { stack: stackOf(error) } })
+      throw applicationFailure(error)
+    } finally {
+      await Promise.all([log.close(), rm(scratchDir, { recursive: true, force: true })])
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined
+}

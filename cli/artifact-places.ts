@@ -1,0 +1,28 @@
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
+import { type ArtifactRef, findArtifact } from '../src/store/artifact.ts'
+import type { Store } from '../src/store/store.ts'
+
+/** Where each artifact of a job lies, as a path or an s3:// address that can be handed to another program. */
+export async function artifactPlaces(store: Store, result: FineTuneSummary): Promise<Record<string, string>> {
+  const { adapter, merged, quantized, evaluation } = result.artifacts
+  const places: Record<string, string> = {}
+  const add = async (name: string, ref: ArtifactRef, file?: string): Promise<void> => {
+    const [first] = (await findArtifact(store, ref))?.files ?? []
+    if (first === undefined) return
+    const folder = dirname(first.key)
+    places[name] = placeOf(store, file === undefined ? folder : `${folder}/${file}`)
+  }
+  await add('adapter', adapter)
+  await add('merged model', merged)
+  if (quantized) await add('GGUF', quantized)
+  await add('evaluation', evaluation)
+  places.published = placeOf(store, result.published.prefix)
+  return places
+}
+
+function placeOf(store: Store, key: string): string {
+  if (store.uri.startsWith('file:')) return join(fileURLToPath(store.uri), key)
+  return `${store.uri.replace(/\/$/, '')}/${key}`
+}

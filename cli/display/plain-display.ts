@@ -1,0 +1,36 @@
+import type { JobView } from '../job-view.ts'
+import { formatSeconds } from './format.ts'
+import { stageSeconds, stageText } from './stage-text.ts'
+
+/** A log that is read later needs no line for every step. */
+const PROGRESS_EVERY_MILLISECONDS = 10_000
+
+/**
+ * The stages as lines for a log: one when a stage begins, ends or is tried again, and now and then one of progress.
+ * Returns a function that says what is new at each look.
+ */
+export function plainDisplay(line: (text: string) => void): (view: JobView, now: number) => void {
+  const said = new Map<string, string>()
+  let progressSaidAt = 0
+  return (view, now) => {
+    for (const stage of view.stages) {
+      const change = `${stage.state} ${stage.attempts}`
+      const isNew = said.get(stage.name) !== change && stage.state !== 'waiting'
+      const isRunning = stage.state === 'running' || stage.state === 'retrying'
+      if (isNew && isRunning) {
+        const again = stage.attempts > 1 ? `, attempt ${stage.attempts}: ${stage.failure?.message ?? ''}` : ''
+        line(`${stage.name}: started${again}`)
+        progressSaidAt = now
+      } else if (isNew) {
+        const text = stageText(stage, undefined, true)
+        line(
+          `${stage.name}: ${stage.state}${text && ` · ${text}`} (${formatSeconds(stageSeconds(stage, now) ?? 0)})`,
+        )
+      } else if (isRunning && view.progress && now - progressSaidAt >= PROGRESS_EVERY_MILLISECONDS) {
+        line(`${stage.name}: ${stageText(stage, view.progress, view.isWorkedOn)}`)
+        progressSaidAt = now
+      }
+      said.set(stage.name, change)
+    }
+  }
+}

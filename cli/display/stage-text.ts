@@ -1,0 +1,48 @@
+import type { StageProgress } from '../../src/stages/stage-progress.ts'
+import type { StageStatus } from '../../workflows/job.ts'
+import { formatChange, formatCount, formatLoss, formatSeconds } from './format.ts'
+
+/** What a stage is doing, has done or has failed with, in one line without its name. */
+export function stageText(
+  stage: StageStatus,
+  progress: StageProgress | undefined,
+  isWorkedOn: boolean,
+): string {
+  switch (stage.state) {
+    case 'waiting':
+      return ''
+    case 'running':
+    case 'retrying': {
+      const doing = isWorkedOn ? progressText(progress) : 'waiting for a worker'
+      const why =
+        stage.attempts > 1 && stage.failure ? ` · attempt ${stage.attempts}: ${stage.failure.message}` : ''
+      return `${doing}${why}`
+    }
+    case 'done':
+    case 'skipped':
+      return [...(stage.state === 'skipped' ? ['made before'] : []), ...summaryTexts(stage)].join(' · ')
+    case 'failed':
+      return stage.failure?.message ?? 'failed'
+    case 'cancelled':
+      return 'cancelled; its state is saved'
+  }
+}
+
+export function progressText(progress: StageProgress | undefined): string {
+  if (progress === undefined) return 'starting'
+  const { phase, done, total, loss, tokensPerSecond, secondsLeft } = progress
+  const what = phase === 'train' ? 'step' : phase
+  const of = total === undefined ? '' : ` of ${formatCount(total)}`
+  return [
+    total === undefined && done === 0 ? what : `${what} ${formatCount(done)}${of}`,
+    ...(loss === undefined ? [] : [`loss ${formatLoss(loss)}`]),
+    ...(tokensPerSecond === undefined ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
+    ...(secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]),
+  ].join(' · ')
+}
+
+/** Seconds that the stage has taken so far, or took. */
+export function stageSeconds(stage: StageStatus, now: number): number | undefined {
+  if (stage.startedAt === undefined) return undefined
+  return Math.max(0, (stage.finishedAt ?? now) - stage.startedAt) / 1000
+}

@@ -1,0 +1,114 @@
+import { type Client, WorkflowNotFoundError, defaultPayloadConverter } from '@temporalio/client'
+import { InputError } from '../src/errors.ts'
+import type { StageProgress } from '../src/stages/stage-progress.ts'
+import {
+  ATTEMPTS_MEMO,
+  type JobStatus,
+  SPEC_MEMO,
+  STATUS_MEMO,
+  type StageStatus,
+  type TrainingAttempts,
+  trainingWorkflowId,
+} from '../workflows/job.ts'
+import { jobIdOf, jobNameOf } from './job-id.ts'
+
+export type JobState = 'running' | 'completed' | 'failed' | 'cancelled' | 'terminated'
+
+/** A job as people look at it: put together from what the server knows, so no worker needs to be up. */
+export interface JobView {
+  name: string
+  jobId: string
+  runId: string
+  state: JobState
+  startedAt: Date
+  closedAt?: Date
+  specDigest?: string
+  stages: StageStatus[]
+  /** Of the stage that runs now, from its last heartbeat. */
+  progress?: StageProgress
+  /** Whether a worker has taken up the stage that is due. */
+  isWorkedOn: boolean
+}
+
+const STATES: Record<string, JobState> = {
+  RUNNING: 'running',
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  CANCELLED: 'cancelled',
+  TERMINATED: 'terminated',
+  TIMED_OUT: 'failed',
+  CONTINUED_AS_NEW: 'running',
+  UNKNOWN: 'running',
+  UNSPECIFIED: 'running',
+  PAUSED: 'running',
+}
+
+/** InputError where there is no such job. */
+export async function viewJob(client: Client, nameOrId: string): Promise<JobView> {
+  const name = jobNameOf(nameOrId)
+  const view = await findJob(client, name)
+  if (view === undefined)
+    throw new InputError(`There is no job ${name}: temper list shows those that are there.`)
+  return view
+}
+
+export async function findJob(client: Client, name: string): Promise<JobView | undefined> {
+  const jobId = jobIdOf(name)
+  let description
+  try {
+    description = await client.workflow.getHandle(jobId).describe()
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined
+    throw error
+  }
+  const memo = description.memo ?? {}
+  const status = memo[STATUS_MEMO] as JobStatus | undefined
+  const view: JobView = {
+    name,
+    jobId,
+    runId: description.runId,
+    state: STATES[description.status.name] ?? 'running',
+    startedAt: description.startTime,
+    stages: status?.stages ?? [],
+    isWorkedOn: false,
+    ...(description.closeTime && { closedAt: description.closeTime }),
+    ...(typeof memo[SPEC_MEMO] === 'string' && { specDigest: memo[SPEC_MEMO] }),
+  }
+  if (view.state !== 'running') return view
+  const training = view.stages.find((stage) => stage.name === 'train' && stage.state === 'running')
+  const pending =
+    training === undefined ? pendingOf(description.raw) : await lookAtTraining(client, jobId, training)
+  return { ...view, ...pending }
+}
+
+type RawDescription = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>['raw']
+
+/** Training is a workflow of its own: its attempts and its heartbeats stand there. */
+async function lookAtTraining(
+  client: Client,
+  jobId: string,
+  stage: StageStatus,
+): Promise<Pick<JobView, 'progress' | 'isWorkedOn'>> {
+  try {
+    const child = await client.workflow.getHandle(trainingWorkflowId(jobId)).describe()
+    const attempts = child.memo?.[ATTEMPTS_MEMO] as TrainingAttempts | undefined
+    if (attempts !== undefined) {
+      stage.attempts = attempts.attempts
+      if (attempts.failure) stage.failure = attempts.failure
+      if (attempts.attempts > 1) stage.state = 'retrying'
+    }
+    return pendingOf(child.raw)
+  } catch (error) {
+    // Between the parent's decision to start it and its start.
+    if (error instanceof WorkflowNotFoundError) return { isWorkedOn: false }
+    throw error
+  }
+}
+
+function pendingOf(raw: RawDescription): Pick<JobView, 'progress' | 'isWorkedOn'> {
+  const [activity] = raw.pendingActivities ?? []
+  if (activity === undefined) return { isWorkedOn: false }
+  const [payload] = activity.heartbeatDetails?.payloads ?? []
+  const progress = payload ? defaultPayloadConverter.fromPayload<StageProgress | null>(payload) : null
+  return { isWorkedOn: activity.lastStartedTime != null, ...(progress && { progress }) }
+}

@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addCancelCommand } from './commands/cancel.ts'
+import { addDownCommand } from './commands/down.ts'
+import { addListCommand } from './commands/list.ts'
+import { addLogsCommand } from './commands/logs.ts'
+import { addQuickstartCommand } from './commands/quickstart.ts'
+import { addRunCommand } from './commands/run.ts'
+import { addStatusCommand } from './commands/status.ts'
+import { addUpCommand } from './commands/up.ts'
+
+/** The command line of `temper`. Its errors are thrown, never exits. */
+export function createProgram(): Command {
+  const program = new Command('temper')
+    .description(
+      'Fine-tuned language models as durable jobs: clean, tokenize, train, evaluate, merge, quantize, publish.',
+    )
+    .version(version())
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(temper --help lists what there is)')
+    .addHelpText('after', '\nExample:\n  $ npx temper quickstart')
+  const add = [
+    addQuickstartCommand,
+    addRunCommand,
+    addListCommand,
+    addStatusCommand,
+    addLogsCommand,
+    addCancelCommand,
+    addUpCommand,
+    addDownCommand,
+  ]
+  for (const addCommand of add) addCommand(program)
+  return program
+}
+
+/** package.json lies one folder up in a checkout, and is copied beside the compiled files for the package. */
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto'
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
+import { InputError } from '../src/errors.ts'
+import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
+import { canonicalJson } from '../src/store/canonical-json.ts'
+import type { fineTune } from '../workflows/fine-tune.ts'
+import { type FineTuneJob, JOB_ATTRIBUTE, SPEC_MEMO } from '../workflows/job.ts'
+import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
+import { jobIdOf } from './job-id.ts'
+import { findJob } from './job-view.ts'
+import type { Session } from './session.ts'
+
+export interface JobRequest {
+  name: string
+  /** Paths absolute, defaults filled in. */
+  spec: FineTuneSpec
+  heartbeatSeconds: number
+}
+
+/**
+ * Starts the job, or finds the one of the same name and spec that is not finished: then nothing is started and it goes on.
+ * InputError where a job of this name is under way with another spec.
+ */
+export async function submitJob(session: Session, request: JobRequest): Promise<{ attached: boolean }> {
+  const { client } = session
+  const { name, spec } = request
+  const specDigest = createHash('sha256').update(canonicalJson(spec)).digest('hex')
+  const job: FineTuneJob = {
+    jobId: jobIdOf(name),
+    spec,
+    trainingQueue: CPU_TRAINING_QUEUE,
+    heartbeatSeconds: request.heartbeatSeconds,
+    searchAttributes: session.searchAttributes,
+  }
+  for (;;) {
+    const running = await findJob(client, name)
+    if (running?.state === 'running') {
+      if (running.specDigest === specDigest) return { attached: true }
+      throw new InputError(
+        `Job ${name} is under way with another spec: cancel it with "temper cancel ${name}", or give this one another metadata.name.`,
+      )
+    }
+    try {
+      await client.workflow.start<typeof fineTune>('fineTune', {
+        workflowId: job.jobId,
+        taskQueue: CONTROL_QUEUE,
+        args: [job],
+        memo: { [SPEC_MEMO]: specDigest },
+        ...(session.searchAttributes && { searchAttributes: { [JOB_ATTRIBUTE]: [name] } }),
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+      })
+      return { attached: false }
+    } catch (error) {
+      // Another command started it between the look and the start: look again.
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
+    }
+  }
+}

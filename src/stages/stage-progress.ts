@@ -1,0 +1,13 @@
+/** How far a running stage is: what a person watches, and a sign of life. It travels in heartbeats, never in a history. */
+export interface StageProgress {
+  /** What it is doing, in a word or two: load, train, rows. */
+  phase: string
+  done: number
+  /** Unknown while a source is still being read. */
+  total?: number
+  /** Mean loss of the last step's targets. */
+  loss?: number
+  trainedTokens?: number
+  tokensPerSecond?: number
+  secondsLeft?: number
+}

@@ -1,0 +1,39 @@
+import { pathToFileURL } from 'node:url'
+import { downloadCache, openStateFolder, type StateFolder } from '../src/local/state-folder.ts'
+import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
+
+type Environment = Record<string, string | undefined>
+
+/** What a worker is told by its environment: the same on a laptop and in a pod. */
+export interface WorkerSettings {
+  state: StateFolder
+  /** TEMPORAL_ADDRESS, host:port. */
+  address: string
+  /** TEMPORAL_NAMESPACE. */
+  namespace: string
+  /** TEMPER_STORE, or the state folder's own. */
+  storeUri: string
+  downloadCache: string
+  /** TEMPER_QUEUES, comma-separated. */
+  queues: string[]
+}
+
+export function workerSettings(environment: Environment, workingFolder: string): WorkerSettings {
+  const state = openStateFolder(environment, workingFolder)
+  return {
+    state,
+    address: environment.TEMPORAL_ADDRESS || '127.0.0.1:7233',
+    namespace: temporalNamespace(environment),
+    storeUri: storeUri(environment, state),
+    downloadCache: downloadCache(environment),
+    queues: environment.TEMPER_QUEUES?.split(',') ?? [CONTROL_QUEUE, CPU_TRAINING_QUEUE],
+  }
+}
+
+export function temporalNamespace(environment: Environment): string {
+  return environment.TEMPORAL_NAMESPACE || 'default'
+}
+
+export function storeUri(environment: Environment, state: StateFolder): string {
+  return environment.TEMPER_STORE || pathToFileURL(state.store).href
+}

@@ -1,0 +1,126 @@
+import {
+  ChildWorkflowCancellationType,
+  executeChild,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow'
+import type { Activities } from '../activities/activities.ts'
+import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
+import { attemptOptions } from './activity-options.ts'
+import { type FineTuneJob, trainingWorkflowId } from './job.ts'
+import { JobRecord } from './job-record.ts'
+import { CONTROL_QUEUE } from './queues.ts'
+import { train } from './train.ts'
+import { withRetries } from './with-retries.ts'
+
+/**
+ * One fine-tune: from rows to a published model. Every stage's artifact is known by the digest of what it was made from, so a
+ * stage that was done before, by this job or another, is skipped inside its activity.
+ */
+export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
+  const { spec, jobId } = job
+  const activities = proxyActivities<Activities>(attemptOptions(CONTROL_QUEUE, job.heartbeatSeconds))
+  const record = new JobRecord(job)
+
+  const model = await record.stage('model', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.resolveModel({ jobId, attempt, model: spec.model, train: spec.train }),
+    ),
+  )
+  const base = model.summary
+  const clean = await record.stage('clean', (stage) =>
+    withRetries(stage, (attempt) => activities.clean({ jobId, attempt, data: spec.data })),
+  )
+  const tokenized = await record.stage('tokenize', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.tokenize({
+        jobId,
+        attempt,
+        base,
+        clean: clean.ref,
+        data: spec.data,
+        samples: spec.eval.samples,
+      }),
+    ),
+  )
+  const trained = await record.stage('train', (stage) => {
+    stage.attempt(1)
+    return executeChild(train, {
+      workflowId: trainingWorkflowId(jobId),
+      taskQueue: job.trainingQueue,
+      cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+      args: [
+        {
+          input: { jobId, attempt: 1, base, tokenized: tokenized.ref, settings: spec.train },
+          queue: job.trainingQueue,
+          heartbeatSeconds: job.heartbeatSeconds,
+        },
+      ],
+    })
+  })
+  const evaluated = await record.stage('evaluate', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.evaluate({
+        jobId,
+        attempt,
+        base,
+        tokenized: tokenized.ref,
+        adapter: trained.ref,
+        settings: spec.eval,
+      }),
+    ),
+  )
+  const merged = await record.stage('merge', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.merge({
+        jobId,
+        attempt,
+        base,
+        tokenized: tokenized.ref,
+        adapter: trained.ref,
+        settings: spec.merge,
+        batchSize: spec.eval.batchSize,
+        tunedLoss: evaluated.summary.tuned.loss,
+      }),
+    ),
+  )
+  const quantized = await record.stage('quantize', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.quantize({
+        jobId,
+        attempt,
+        base,
+        tokenized: tokenized.ref,
+        merged: merged.ref,
+        settings: spec.quantize,
+        batchSize: spec.eval.batchSize,
+      }),
+    ),
+  )
+  const artifacts = {
+    clean: clean.ref,
+    tokenize: tokenized.ref,
+    adapter: trained.ref,
+    evaluation: evaluated.ref,
+    merged: merged.ref,
+    quantized: quantized.ref,
+  }
+  const published = await record.stage('publish', (stage) =>
+    withRetries(stage, (attempt) =>
+      activities.publish({
+        jobId,
+        attempt,
+        publication: workflowInfo().runId,
+        name: spec.publish.name,
+        base,
+        artifacts,
+      }),
+    ),
+  )
+  return {
+    artifacts,
+    evaluation: evaluated.summary,
+    training: trained.summary,
+    published: published.summary,
+  }
+}

@@ -1,0 +1,3 @@
+/** Everything that a worker can run: the bundle is made from this file. */
+export { fineTune } from './fine-tune.ts'
+export { train } from './train.ts'

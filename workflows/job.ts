@@ -1,0 +1,69 @@
+import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
+import type { FailureKind } from './failure-kinds.ts'
+
+/** In the order in which they run. `model` resolves the base model: it belongs to the preparation, the other seven make artifacts. */
+export const STAGES = [
+  'model',
+  'clean',
+  'tokenize',
+  'train',
+  'evaluate',
+  'merge',
+  'quantize',
+  'publish',
+] as const
+export type StageName = (typeof STAGES)[number]
+
+/** What a job is started with. */
+export interface FineTuneJob {
+  /** The workflow's id: the job's name in the store too. */
+  jobId: string
+  spec: FineTuneSpec
+  /** Where training runs. */
+  trainingQueue: string
+  /** Seconds without a sign of life after which a worker counts as lost. */
+  heartbeatSeconds: number
+  /** Search attributes are written only where the server has them: a write to an unknown one would block the job. */
+  searchAttributes: boolean
+}
+
+export interface StageStatus {
+  name: StageName
+  state: 'waiting' | 'running' | 'retrying' | 'done' | 'skipped' | 'failed' | 'cancelled'
+  /** From 1; 0 where it has not begun. */
+  attempts: number
+  startedAt?: number
+  finishedAt?: number
+  /** Numbers and short words of the stage's summary, for people. */
+  summary?: Record<string, unknown>
+  /** Digest of the artifact in the store. */
+  digest?: string
+  /** The last failure, in one sentence. */
+  failure?: { kind: FailureKind; message: string }
+}
+
+/** Answer of the status query; also the job's memo, so that it can be read while no worker runs. */
+export interface JobStatus {
+  stages: StageStatus[]
+}
+
+/** Workflow id of a job's training, a child workflow of its own. */
+export function trainingWorkflowId(jobId: string): string {
+  return `${jobId}.train`
+}
+
+/** Key of the memo that holds the JobStatus. */
+export const STATUS_MEMO = 'status'
+/** Key of the memo that holds the digest of the job's spec: the same command finds its own job again. */
+export const SPEC_MEMO = 'specDigest'
+/** Search attributes, all of type Keyword. */
+export const JOB_ATTRIBUTE = 'TemperJob'
+export const STAGE_ATTRIBUTE = 'TemperStage'
+/** Key of the training workflow's memo that holds its TrainingAttempts. */
+export const ATTEMPTS_MEMO = 'attempts'
+
+/** How often training has been begun, and why it was begun again. */
+export interface TrainingAttempts {
+  attempts: number
+  failure?: { kind: FailureKind; message: string }
+}
