@@ -32,7 +32,7 @@ async function main(stopping: AbortSignal): Promise<void> {
     const parts = {
       connection,
       namespace: settings.namespace,
-      bundle: await workflowBundle(),
+      bundle: await workflowBundle(settings.downloadCache),
       activities: createActivities({
         store,
         scratchRoot: scratch.path,

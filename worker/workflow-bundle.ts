@@ -1,12 +1,43 @@
+import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type WorkflowBundleOption, bundleWorkflowCode } from '@temporalio/worker'
+import { DefaultLogger, type WorkflowBundleOption, bundleWorkflowCode } from '@temporalio/worker'
 
-/** The bundle that the build made, or one made now from the sources (two seconds). */
-export async function workflowBundle(): Promise<WorkflowBundleOption> {
-  const built = fileURLToPath(new URL('../workflows/bundle.js', import.meta.url))
+const workflows = fileURLToPath(new URL('../workflows/', import.meta.url))
+
+/**
+ * The workflows as one script: the one that the build made, or, in a checkout, one made from the sources and kept in
+ * `cacheDir` under the digest of what it was made from, since bundling takes seconds and workers start often.
+ */
+export async function workflowBundle(cacheDir: string): Promise<WorkflowBundleOption> {
+  const built = join(workflows, 'bundle.js')
   if (existsSync(built)) return { codePath: built }
-  return bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
-  })
+  const codePath = join(cacheDir, 'workflow-bundles', `${await sourceDigest()}.js`)
+  if (!existsSync(codePath)) {
+    const { code } = await bundleWorkflowCode({
+      workflowsPath: join(workflows, 'index.ts'),
+      logger: new DefaultLogger('ERROR'),
+    })
+    await mkdir(dirname(codePath), { recursive: true })
+    const partial = `${codePath}.${randomBytes(4).toString('hex')}`
+    await writeFile(partial, code)
+    await rename(partial, codePath)
+  }
+  return { codePath }
+}
+
+/** Everything that goes into the bundle: the workflows import only types from elsewhere, and the SDK. */
+async function sourceDigest(): Promise<string> {
+  const hash = createHash('sha256')
+  const sdk = createRequire(import.meta.url).resolve('@temporalio/workflow/package.json')
+  for (const file of [sdk, ...(await readdir(workflows)).sort().map((name) => join(workflows, name))]) {
+    hash
+      .update(`${file}\0`)
+      .update(await readFile(file))
+      .update('\0')
+  }
+  return hash.digest('hex').slice(0, 32)
 }

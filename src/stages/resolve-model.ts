@@ -1,0 +1,83 @@
+import { openBaseModel } from '../base/open-base-model.ts'
+import { resolveBaseModel } from '../base/resolve-base-model.ts'
+import { InputError } from '../errors.ts'
+import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import { resolveTrainSettings, type TrainSettings } from '../train/train-settings.ts'
+import type { StageContext } from './stage-context.ts'
+import type { StageOutcome } from './stage-outcome.ts'
+
+export interface ResolveModelInput {
+  jobId: string
+  attempt: number
+  model: FineTuneSpec['model']
+  train: FineTuneSpec['train']
+}
+
+/** Which base model, and how it is trained, with nothing left to be decided: what the digests of all later stages rest on. */
+export interface ResolvedModel {
+  source: string
+  revision?: string
+  digest: string
+  family: string
+  layers: number
+  hiddenSize: number
+  maxPositions: number
+  /** spec.train with every `auto` resolved. */
+  training: TrainSettings
+}
+
+/** Finds the base model, fetches it where it has to be fetched, and opens it once: an unsupported one is refused before any work is done. */
+export async function resolveModel(
+  context: StageContext,
+  input: ResolveModelInput,
+): Promise<StageOutcome<ResolvedModel>> {
+  const { path, digest, revision } = await identify(context, input.model)
+  const model = openBaseModel(path)
+  try {
+    const { family, layers, hiddenSize, maxPositions } = model.config
+    return {
+      skipped: false,
+      summary: {
+        source: input.model.source,
+        ...(revision !== undefined && { revision }),
+        digest,
+        family,
+        layers,
+        hiddenSize,
+        maxPositions,
+        training: resolveTrainSettings(input.train),
+      },
+    }
+  } finally {
+    model.close()
+  }
+}
+
+/**
+ * The local folder or file of the job's base model, on whichever machine a stage runs. InputError where its bytes are no
+ * longer those that the job began with.
+ */
+export async function locateModel(
+  context: StageContext,
+  base: Pick<ResolvedModel, 'source' | 'revision' | 'digest'>,
+): Promise<string> {
+  const { source, revision } = base
+  const { path, digest } = await identify(context, { source, ...(revision !== undefined && { revision }) })
+  if (digest !== base.digest) {
+    throw new InputError(
+      `${source}: the base model has changed while the job ran; put the old one back, or cancel the job and run it again.`,
+    )
+  }
+  return path
+}
+
+function identify(context: StageContext, model: { source: string; revision?: string }) {
+  const { environment, signal } = context
+  return resolveBaseModel(model.source, {
+    ...(model.revision !== undefined && { revision: model.revision }),
+    ...(environment.HF_TOKEN && { token: environment.HF_TOKEN }),
+    ...(environment.HF_ENDPOINT && { endpoint: environment.HF_ENDPOINT }),
+    cacheDir: context.downloadCache,
+    signal,
+  })
+}

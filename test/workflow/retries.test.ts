@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { ApplicationFailure, Context } from '@temporalio/activity'
+import { Client, Connection, WorkflowFailedError } from '@temporalio/client'
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import { downloadCache } from '../../src/local/state-folder.ts'
+import type { TrainInput } from '../../src/stages/train.ts'
+import { workflowBundle } from '../../worker/workflow-bundle.ts'
+import { ATTEMPTS_MEMO } from '../../workflows/job.ts'
+import { type TestTemporal, startTemporal } from '../support/temporal.ts'
+
+// The training workflow on a real server. Only the activity is played, since its failures are what is tried.
+
+const QUEUE = 'test-retries'
+const input = { jobId: 'finetune-x', attempt: 1 } as TrainInput
+const outcome = { ref: { stage: 'train', digest: 'd' }, skipped: false, summary: {} }
+
+describe('an attempt that fails', { timeout: 120_000 }, () => {
+  let temporal: TestTemporal
+  let connection: NativeConnection
+  let client: Client
+  let worker: Worker
+  let running: Promise<void>
+  let attempt: (number: number) => unknown
+
+  before(async () => {
+    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] })
+    temporal = await startTemporal()
+    connection = await NativeConnection.connect({ address: temporal.address })
+    client = new Client({ connection: await Connection.connect({ address: temporal.address }) })
+    worker = await Worker.create({
+      connection,
+      taskQueue: QUEUE,
+      workflowBundle: await workflowBundle(downloadCache(process.env)),
+      activities: { train: (given: TrainInput) => attempt(given.attempt) },
+    })
+    running = worker.run()
+  })
+
+  after(async () => {
+    worker.shutdown()
+    await running
+    await connection.close()
+    await client.connection.close()
+    await temporal.stop()
+  })
+
+  function start(workflowId: string) {
+    return client.workflow.start('train', {
+      workflowId,
+      taskQueue: QUEUE,
+      args: [{ input, queue: QUEUE, heartbeatSeconds: 1 }],
+    })
+  }
+
+  async function failureOf(result: Promise<unknown>): Promise<ApplicationFailure> {
+    const error = await result.then(
+      () => assert.fail('it should have failed'),
+      (rejection: unknown) => rejection,
+    )
+    assert(error instanceof WorkflowFailedError)
+    assert(error.cause instanceof ApplicationFailure)
+    return error.cause
+  }
+
+  test("is not tried again where only the user can mend it, and the user's sentence arrives", async () => {
+    const attempts: number[] = []
+    attempt = (number) => {
+      attempts.push(number)
+      throw ApplicationFailure.create({ type: 'InputError', message: 'rows.jsonl: mend row 3.' })
+    }
+    const failure = await failureOf((await start('input')).result())
+    assert.equal(failure.message, 'rows.jsonl: mend row 3.')
+    assert.equal(failure.type, 'input')
+    assert.deepEqual(attempts, [1])
+  })
+
+  test('is tried again where the network or the machine failed, and says so in the memo', async () => {
+    attempt = (number) => {
+      if (number < 3) throw ApplicationFailure.create({ type: 'TransientError', message: 'no answer' })
+      return outcome
+    }
+    const handle = await start('transient')
+    assert.deepEqual(await handle.result(), outcome)
+    const { memo } = await handle.describe()
+    assert.deepEqual(memo?.[ATTEMPTS_MEMO], {
+      attempts: 3,
+      failure: { kind: 'transient', message: 'no answer' },
+    })
+  })
+
+  test('is tried again when its worker falls silent', async () => {
+    const silence = Promise.withResolvers<never>()
+    attempt = (number) => {
+      if (number > 1) return outcome
+      Context.current().heartbeat({ phase: 'train', done: 1 })
+      return silence.promise
+    }
+    const handle = await start('silent')
+    assert.deepEqual(await handle.result(), outcome)
+    const { memo } = await handle.describe()
+    assert.equal((memo?.[ATTEMPTS_MEMO] as { failure: { kind: string } }).failure.kind, 'lost')
+    silence.reject(new Error('a zombie that nobody waits for any more'))
+  })
+
+  test('is tried once more where it is a defect, and then given up', async () => {
+    const attempts: number[] = []
+    attempt = (number) => {
+      attempts.push(number)
+      throw new TypeError('undefined is not a function')
+    }
+    const failure = await failureOf((await start('defect')).result())
+    assert.equal(failure.type, 'internal')
+    assert.deepEqual(attempts, [1, 2])
+  })
+})
