@@ -37,21 +37,17 @@ export async function* readCsv(source: SourceFile): AsyncGenerator<SourceRow> {
 function explained(cause: CsvError, name: string, row: number): InputError {
   const says = (text: string) => new InputError(`${name}:${row}: ${text}`, { cause })
   const line = typeof cause['lines'] === 'number' ? ` (line ${cause['lines']})` : ''
-  switch (cause.code) {
-    case 'CSV_QUOTE_NOT_CLOSED':
-      return says('a quoted value is never closed, so the file is cut off or a quote is missing; close it')
-    case 'CSV_MAX_RECORD_SIZE':
-      return says(
-        `the row is longer than ${MAX_ROW_BYTES} bytes, the limit for one row; look for a quote that is not closed`,
-      )
-    case 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH':
-    case 'CSV_RECORD_INCONSISTENT_COLUMNS':
-      return says(
-        `the row${line} has another number of values than the header; quote values that hold the separator`,
-      )
-    default:
-      return says(`the row is not CSV (${cause.message}); mend it`)
-  }
+  if (cause.code === 'CSV_QUOTE_NOT_CLOSED')
+    return says('a quoted value is never closed, so the file is cut off or a quote is missing; close it')
+  if (cause.code === 'CSV_MAX_RECORD_SIZE')
+    return says(
+      `the row is longer than ${MAX_ROW_BYTES} bytes, the limit for one row; look for a quote that is not closed`,
+    )
+  if (cause.code === 'CSV_RECORD_INCONSISTENT_COLUMNS')
+    return says(
+      `the row${line} has another number of values than the header; quote values that hold the separator`,
+    )
+  return says(`the row is not CSV (${cause.message}); mend it`)
 }
 
 function checkHeader(header: string[], name: string): string[] {
