@@ -34,12 +34,12 @@ function openFolder(folder: string): BaseModel {
     throw new InputError(
       `${folder}: has no config.json; name the folder of a whole model as Hugging Face lays it out`,
     )
-  const config = parseModelConfig(readJsonFile(where), where)
+  const generation = join(folder, 'generation_config.json')
+  const generationConfig = existsSync(generation) ? readJsonFile(generation) : undefined
+  const config = parseModelConfig(readJsonFile(where), where, generationConfig)
   const weights = openFolderWeights(folder)
   try {
     checkModelTensors(config, weights, folder)
-    const generation = join(folder, 'generation_config.json')
-    const generationConfig = existsSync(generation) ? readJsonFile(generation) : undefined
     const tokenizer = loadTokenizer(folder, config.eosTokenIds[0])
     return {
       config,
@@ -58,7 +58,7 @@ function openGguf(path: string): BaseModel {
   const file = readGguf(path)
   try {
     const { config: json, generationConfig } = ggufConfig(file)
-    const config = parseModelConfig(json, path)
+    const config = parseModelConfig(json, path, generationConfig)
     const weights = ggufWeights(file, config)
     checkModelTensors(config, weights, path)
     const tokenizer = tokenizerFromGguf(file.metadata, path)
