@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { constants, copyFile, mkdir, open, rename, rm } from 'node:fs/promises'
+import { constants, copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import type { BigIntStats } from 'node:fs'
 import path from 'node:path'
-import { isMissing } from './file-errors.ts'
+import { InputError } from '../errors.ts'
+import { isMissing, isThere } from './file-errors.ts'
 
 /** What has to be on disk before we say that it is written: a file's bytes, and the folder that holds its name. */
 
@@ -15,12 +16,40 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder and those above it, each durable in its parent. */
+/**
+ * Makes a folder and those above it, each durable in its parent. Not with mkdir's `recursive`: in a file system that makes no
+ * folders (/proc) Node 24 never comes back from it.
+ */
 export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true })
-  if (first === undefined) return
-  for (let made = folder; made.length >= first.length; made = path.dirname(made)) {
-    await syncFolder(path.dirname(made))
+  const parent = path.dirname(folder)
+  if (await makeOne(folder)) return
+  if (parent === folder || (await isFolder(parent))) throw noFolder(parent)
+  await makeFolder(parent)
+  if (!(await makeOne(folder))) throw noFolder(parent)
+}
+
+/** False where the folder's parent is missing (or takes no folders). A file of that name shows itself in the next step. */
+async function makeOne(folder: string): Promise<boolean> {
+  try {
+    await mkdir(folder)
+    await syncFolder(path.dirname(folder))
+    return true
+  } catch (error) {
+    if (isThere(error)) return true
+    if (isMissing(error)) return false
+    throw error
+  }
+}
+
+const noFolder = (parent: string) =>
+  new InputError(`no folder can be made in ${parent}; choose another place`)
+
+async function isFolder(name: string): Promise<boolean> {
+  try {
+    return (await stat(name)).isDirectory()
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
   }
 }
 
