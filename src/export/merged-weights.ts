@@ -1,0 +1,64 @@
+import { InputError } from '../errors.ts'
+import { loraScale, type Adapter } from '../model/adapter.ts'
+import type { WeightInfo, WeightSource } from '../model/weights.ts'
+import { adapterModules, type AdapterModule } from './adapter-modules.ts'
+
+/**
+ * The base's weights with the adapter merged in: W + scale · B · A, computed when a tensor is asked for, so that one is in memory
+ * at a time. Sums run in float64 in a fixed order and are rounded to float32 once: the same bits on every machine.
+ * A changed tensor is F32; the others are the base's own. Closing is left to whoever opened the base.
+ * InputError where the adapter does not fit the base.
+ */
+export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSource {
+  const modules = adapterModules(adapter)
+  const infos = new Map<string, WeightInfo>(base.infos)
+  for (const [name, { a, b }] of modules) {
+    const info = base.infos.get(name)
+    const [out, size] = [b.shape[0], a.shape[1]]
+    if (info?.shape.length !== 2 || info.shape[0] !== out || info.shape[1] !== size) {
+      const found = info ? `a shape of [${info.shape.join(', ')}]` : 'no such tensor'
+      throw new InputError(
+        `the adapter changes ${name} of shape [${out}, ${size}] but the base model has ${found}; use the base that it was trained on`,
+      )
+    }
+    infos.set(name, { ...info, type: 'F32' })
+  }
+  const scale = loraScale(adapter.config)
+  const float32 = (name: string): Float32Array => {
+    const weight = base.float32(name)
+    const module = modules.get(name)
+    if (module) addProduct(weight, module, scale)
+    return weight
+  }
+  return {
+    infos,
+    float32,
+    bytes: (name) => (modules.has(name) ? new Uint8Array(float32(name).buffer) : base.bytes(name)),
+    close: () => {},
+  }
+}
+
+/** weight [out, in] += scale · b [out, r] · a [r, in], in place. */
+function addProduct(weight: Float32Array, { a, b }: AdapterModule, scale: number): void {
+  const [r, size] = a.shape
+  const row = new Float64Array(size)
+  for (let out = 0; out < b.shape[0]; out++) {
+    row.fill(0)
+    let k = 0
+    // Four of A's rows at a time: a quarter of the loads and stores of the running sums, twice as fast.
+    for (; k + 4 <= r; k += 4) {
+      const at = out * r + k
+      const [b0, b1, b2, b3] = [b.data[at]!, b.data[at + 1]!, b.data[at + 2]!, b.data[at + 3]!]
+      const [a0, a1, a2, a3] = [k * size, (k + 1) * size, (k + 2) * size, (k + 3) * size]
+      for (let j = 0; j < size; j++)
+        row[j] =
+          row[j]! + b0 * a.data[a0 + j]! + b1 * a.data[a1 + j]! + b2 * a.data[a2 + j]! + b3 * a.data[a3 + j]!
+    }
+    for (; k < r; k++) {
+      const factor = b.data[out * r + k]!
+      for (let j = 0; j < size; j++) row[j] = row[j]! + factor * a.data[k * size + j]!
+    }
+    const start = out * size
+    for (let j = 0; j < size; j++) weight[start + j] = weight[start + j]! + scale * row[j]!
+  }
+}

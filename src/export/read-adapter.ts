@@ -1,0 +1,65 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { InputError } from '../errors.ts'
+import { readJsonFile, type JsonObject } from '../formats/json-file.ts'
+import { readSafetensors } from '../formats/safetensors.ts'
+import type { Adapter, LoraConfig } from '../model/adapter.ts'
+import { adapterModules, compareAdapterNames } from './adapter-modules.ts'
+
+/**
+ * Reads a PEFT LoRA adapter. InputError names what is missing, damaged, or of PEFT's many variants not supported: ignoring one
+ * would be another model.
+ */
+export function readAdapter(dir: string): Adapter {
+  const where = join(dir, 'adapter_config.json')
+  const config = parseConfig(readJsonFile(where), where)
+  const weights = join(dir, 'adapter_model.safetensors')
+  if (!existsSync(weights) && existsSync(join(dir, 'adapter_model.bin')))
+    throw new InputError(
+      `${dir}: has its weights as a pickle, which can run any code, and is refused; save the adapter as safetensors`,
+    )
+  const file = readSafetensors(weights)
+  try {
+    const adapter: Adapter = { config, tensors: new Map() }
+    for (const name of [...file.infos.keys()].sort(compareAdapterNames)) {
+      const [rows, columns, ...rest] = file.infos.get(name)?.shape ?? []
+      if (rows === undefined || columns === undefined || rest.length > 0)
+        throw new InputError(`${weights}: the tensor ${name} is no matrix; use a plain LoRA adapter`)
+      adapter.tensors.set(name, { shape: [rows, columns], data: file.float32(name) })
+    }
+    adapterModules(adapter)
+    return adapter
+  } finally {
+    file.close()
+  }
+}
+
+function parseConfig(json: JsonObject, where: string): LoraConfig {
+  const unsupported = (field: string, supported: string): never => {
+    throw new InputError(
+      `${where}: ${field} is ${JSON.stringify(json[field])}, supported is ${supported}; use a plain LoRA adapter`,
+    )
+  }
+  if (json.peft_type !== 'LORA') unsupported('peft_type', '"LORA"')
+  if ((json.bias ?? 'none') !== 'none') unsupported('bias', '"none"')
+  for (const field of ['use_dora', 'fan_in_fan_out', 'lora_bias'])
+    if (json[field] === true) unsupported(field, 'false')
+  for (const field of ['rank_pattern', 'alpha_pattern'])
+    if (Object.keys((json[field] ?? {}) as JsonObject).length > 0) unsupported(field, '{}')
+  for (const field of ['modules_to_save', 'layer_replication', 'trainable_token_indices'])
+    if ((json[field] ?? null) !== null) unsupported(field, 'null')
+  const number = (field: string, least: number): number => {
+    const value = json[field]
+    return typeof value === 'number' && value >= least ? value : unsupported(field, `a number from ${least}`)
+  }
+  const targets = json.target_modules
+  if (!Array.isArray(targets) || !targets.every((target) => typeof target === 'string'))
+    return unsupported('target_modules', 'a list of module names')
+  return {
+    r: number('r', 1),
+    loraAlpha: number('lora_alpha', 0),
+    loraDropout: typeof json.lora_dropout === 'number' ? json.lora_dropout : 0,
+    targetModules: targets,
+    useRslora: json.use_rslora === true,
+  }
+}
