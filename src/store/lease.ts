@@ -22,7 +22,7 @@ const MAX_ROUNDS = 100
  * was lost from one of another's. There is no release and no expiry: a lease ends when the next one begins.
  */
 export async function acquireLease(store: Store, jobId: string, attempt: string): Promise<Lease> {
-  const key = `jobs/${jobId}/lease.json`
+  const key = leaseKey(jobId)
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const held = await readJson(store, key, leaseSchema)
     const epoch = (held?.value.epoch ?? 0) + 1
@@ -36,10 +36,18 @@ export async function acquireLease(store: Store, jobId: string, attempt: string)
       if (error instanceof ConflictError) continue
       throw error
     }
-    return { jobId, epoch, attempt, check: () => check(store, key, epoch, attempt) }
+    return heldLease(store, { jobId, epoch, attempt })
   }
   throw new TransientError(`the lease of job ${jobId} was taken by others ${MAX_ROUNDS} times in a row`)
 }
+
+/** A lease acquired elsewhere: a child process writes under the lease of its parent. */
+export function heldLease(store: Store, held: Pick<Lease, 'jobId' | 'epoch' | 'attempt'>): Lease {
+  const { jobId, epoch, attempt } = held
+  return { jobId, epoch, attempt, check: () => check(store, leaseKey(jobId), epoch, attempt) }
+}
+
+const leaseKey = (jobId: string) => `jobs/${jobId}/lease.json`
 
 async function check(store: Store, key: string, epoch: number, attempt: string): Promise<void> {
   const held = await readJson(store, key, leaseSchema)

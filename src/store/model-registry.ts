@@ -1,4 +1,3 @@
-import path from 'node:path'
 import { z } from 'zod'
 import { ConflictError, CorruptError, InputError, TransientError } from '../errors.ts'
 import { jsonText, readJson } from './json-object.ts'
@@ -124,7 +123,7 @@ export async function moveName(store: Store, name: string, version: number): Pro
 /** Where a version's files lie, for people: a folder of the store. */
 export function versionFolder(store: Store, { name, version, attempt }: ModelVersion): string {
   const prefix = `${versionPrefix(name, version)}/${attempt}`
-  return store.localPath(prefix) ?? path.posix.join(store.uri.replace('s3://', ''), prefix)
+  return store.localPath(prefix) ?? `${store.uri}/${prefix}`
 }
 
 async function moveForward(store: Store, name: string, version: number): Promise<void> {

@@ -4,7 +4,7 @@ import { readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { CorruptError, InputError } from '../errors.ts'
-import { isMissing } from './file-errors.ts'
+import { fileError, isMissing } from './file-errors.ts'
 import { keyFault } from './key.ts'
 import type { Store } from './store.ts'
 
@@ -65,6 +65,13 @@ export async function storeFiles(
   return entries
 }
 
+/** Name and SHA-256 of local files. */
+export async function hashFiles(files: readonly LocalFile[]): Promise<{ name: string; sha256: string }[]> {
+  const hashes: { name: string; sha256: string }[] = []
+  for (const { name, path: local } of files) hashes.push({ name, sha256: await sha256OfFile(local) })
+  return hashes
+}
+
 /** CorruptError unless every file is there with its size. */
 export async function checkSizes(store: Store, entries: readonly FileEntry[]): Promise<void> {
   for (const { key, size } of entries) {
@@ -81,14 +88,11 @@ export async function checkBytes(store: Store, entry: FileEntry, local: string):
     throw corrupt(store, entry.key, `its SHA-256 is ${sha256} instead of ${entry.sha256}`)
 }
 
-/**
- * Puts the files under their names below `folder`. A file appears there only when its bytes were verified, so one that is
- * there with the right size is not fetched again.
- */
+/** Puts the files under their names below `folder`, verified; one that is there with the right bytes is not fetched again. */
 export async function fetchFiles(store: Store, entries: readonly FileEntry[], folder: string): Promise<void> {
   for (const entry of entries) {
     const target = path.join(folder, ...entry.name.split('/'))
-    if ((await sizeOf(target)) === entry.size) continue
+    if ((await sizeOf(target)) === entry.size && (await sha256OfFile(target)) === entry.sha256) continue
     const unchecked = `${target}.${entry.sha256.slice(0, 8)}.${randomBytes(6).toString('hex')}.unchecked`
     try {
       await store.download(entry.key, unchecked)
@@ -103,8 +107,12 @@ export async function fetchFiles(store: Store, entries: readonly FileEntry[], fo
 /** SHA-256 in hexadecimal. */
 async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 }))
-    hash.update(chunk as Buffer)
+  try {
+    for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 }))
+      hash.update(chunk as Buffer)
+  } catch (error) {
+    throw await fileError(error, `reading ${file}`, path.dirname(file))
+  }
   return hash.digest('hex')
 }
 
