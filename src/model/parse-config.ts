@@ -3,114 +3,110 @@ import type { ModelConfig } from './config.ts'
 
 type Json = Record<string, unknown>
 
-/** Far above any model that exists; a larger size is a damaged or hostile file and would only exhaust memory. */
-const MAX_SIZE = 2 ** 24
-
-const FAMILIES = ['llama', 'qwen2'] as const
+const FAMILIES = { LlamaForCausalLM: 'llama', Qwen2ForCausalLM: 'qwen2' } as const
+const SUPPORTED_ARCHITECTURES = Object.keys(FAMILIES).join(', ')
 
 /**
- * Parses config.json (either spelling of the rope parameters) into what the graphs need. Whatever the graphs do not compute is
- * refused by name, never ignored. InputError begins with `where` and names the field. Defaults are those of transformers'
- * LlamaConfig and Qwen2Config.
+ * No published model is near these; a config beyond them is a mistake or an attempt to make the trainer allocate without
+ * end (CWE-770).
  */
-export function parseModelConfig(json: Json, where: string): ModelConfig {
-  const refuse = (what: string): never => {
-    throw new InputError(`${where}: ${what}`)
-  }
-  const unsupported = (field: string, value: unknown, supported: string): never =>
-    refuse(`${field} is ${JSON.stringify(value)}, supported is ${supported}; choose another base model`)
+const MAX_WIDTH = 1 << 20
+const MAX_LAYERS = 1024
+const MAX_VOCABULARY = 1 << 24
 
-  const family = FAMILIES.find((name) => name === json.model_type)
-  if (!family)
-    return refuse(
-      `model_type is ${JSON.stringify(json.model_type ?? null)}, supported are ${FAMILIES.join(' and ')}; choose another base model`,
-    )
-  const size = (field: string, fallback?: number): number => {
-    const value = json[field] ?? fallback
-    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MAX_SIZE)
-      return refuse(
-        `${field} is ${JSON.stringify(value ?? null)}, it must be a whole number from 1 to ${MAX_SIZE}; get config.json again`,
-      )
-    return value as number
+/**
+ * The checked ModelConfig of a config.json (`where` names the file). What would change the arithmetic and is not
+ * implemented is refused: one InputError with all such fields, each with what is supported.
+ */
+export function parseModelConfig(json: Json, where: string, generation: Json = {}): ModelConfig {
+  const problems: string[] = []
+  const family = familyOf(json, where)
+
+  const integer = (name: string, max: number, missing?: number): number => {
+    const value = json[name] ?? missing
+    if (Number.isInteger(value) && (value as number) > 0 && (value as number) <= max) return value as number
+    problems.push(`${name} is ${show(json[name])}, but must be a whole number from 1 to ${max}`)
+    return 1
   }
-  const positive = (field: string, value: unknown): number =>
-    typeof value === 'number' && value > 0 && Number.isFinite(value)
-      ? value
-      : refuse(`${field} is ${JSON.stringify(value)}, it must be a number above 0; get config.json again`)
-  const flag = (field: string, fallback: boolean): boolean => {
-    const value = json[field] ?? fallback
-    return typeof value === 'boolean'
-      ? value
-      : refuse(`${field} is ${JSON.stringify(value)}, it must be true or false`)
+  const only = (name: string, supported: readonly unknown[], value = json[name]): void => {
+    if (value !== undefined && value !== null && !supported.includes(value))
+      problems.push(`${name} is ${show(value)}, but only ${supported.map(show).join(' or ')} is supported`)
   }
 
-  if (json.quantization_config !== undefined && json.quantization_config !== null)
-    refuse(
-      'quantization_config says that the weights are quantised, which safetensors of plain weights are not; use the original model',
-    )
-  const activation = json.hidden_act ?? 'silu'
-  if (activation !== 'silu') unsupported('hidden_act', activation, '"silu"')
-  if (flag('mlp_bias', false)) unsupported('mlp_bias', true, 'false')
-  if (flag('use_sliding_window', false)) unsupported('use_sliding_window', true, 'false')
-  const layerTypes = json.layer_types ?? []
-  if (!Array.isArray(layerTypes) || !layerTypes.every((type) => type === 'full_attention'))
-    unsupported('layer_types', layerTypes, '"full_attention" for each layer')
-
-  const hiddenSize = size('hidden_size')
-  const heads = size('num_attention_heads')
-  const kvHeads = size('num_key_value_heads', heads)
+  const hiddenSize = integer('hidden_size', MAX_WIDTH)
+  const heads = integer('num_attention_heads', MAX_WIDTH)
+  const kvHeads = integer('num_key_value_heads', MAX_WIDTH, heads)
+  const headDim = integer('head_dim', MAX_WIDTH, hiddenSize / heads)
   if (heads % kvHeads !== 0)
-    refuse(
-      `num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}; get config.json again`,
+    problems.push(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`)
+  if (headDim % 2 !== 0) problems.push(`head_dim is ${headDim}, but must be even`)
+
+  only('hidden_act', ['silu'])
+  only('attention_dropout', [0])
+  only('mlp_bias', [false])
+  only('pretraining_tp', [1])
+  only('partial_rotary_factor', [1])
+  only('use_sliding_window', [false])
+  if (family === 'llama') only('sliding_window', [])
+  for (const type of new Set(list(json.layer_types))) only('layer_types', ['full_attention'], type)
+  if (isObject(json.quantization_config))
+    problems.push(
+      `quantization_config (${show(json.quantization_config.quant_method)}) is not supported; use the model's F32, F16 or BF16 weights or a .gguf file`,
     )
-  const headDim = size('head_dim', hiddenSize / heads)
-  if (headDim % 2 !== 0)
-    refuse(`head_dim is ${headDim}, the rotary embedding needs an even number; choose another base model`)
-  const bias = flag('attention_bias', false)
-  const bosTokenId = tokenIds('bos_token_id', json.bos_token_id, refuse)[0]
-  return {
+
+  const rope = isObject(json.rope_parameters) ? json.rope_parameters : {}
+  const scaling = isObject(json.rope_scaling) ? json.rope_scaling : {}
+  only('rope_parameters.rope_type', ['default'], rope.rope_type)
+  only('rope_parameters.partial_rotary_factor', [1], rope.partial_rotary_factor)
+  only('rope_scaling.rope_type', ['default'], scaling.rope_type ?? scaling.type)
+  const ropeTheta = rope.rope_theta ?? json.rope_theta ?? 10_000
+  if (!isPositive(ropeTheta)) problems.push(`rope_theta is ${show(ropeTheta)}, but must be a number above 0`)
+  const rmsNormEpsilon = json.rms_norm_eps ?? 1e-6
+  if (!isPositive(rmsNormEpsilon))
+    problems.push(`rms_norm_eps is ${show(rmsNormEpsilon)}, but must be a number above 0`)
+
+  const bosTokenId = tokenIds(json.bos_token_id)[0]
+  const config: ModelConfig = {
     family,
     hiddenSize,
-    intermediateSize: size('intermediate_size'),
-    layers: size('num_hidden_layers'),
+    intermediateSize: integer('intermediate_size', MAX_WIDTH),
+    layers: integer('num_hidden_layers', MAX_LAYERS),
     heads,
     kvHeads,
     headDim,
-    vocabularySize: size('vocab_size'),
-    rmsNormEpsilon: positive('rms_norm_eps', json.rms_norm_eps ?? 1e-6),
-    ropeTheta: positive('rope_theta', ropeTheta(json, unsupported)),
-    maxPositions: size('max_position_embeddings', family === 'llama' ? 2048 : 32768),
-    tiedEmbeddings: flag('tie_word_embeddings', false),
-    attentionBias: family === 'qwen2' ? { qkv: true, output: false } : { qkv: bias, output: bias },
-    ...(bosTokenId === undefined ? {} : { bosTokenId }),
-    eosTokenIds: tokenIds('eos_token_id', json.eos_token_id, refuse),
+    vocabularySize: integer('vocab_size', MAX_VOCABULARY),
+    rmsNormEpsilon: rmsNormEpsilon as number,
+    ropeTheta: ropeTheta as number,
+    maxPositions: integer('max_position_embeddings', Number.MAX_SAFE_INTEGER, 2048),
+    tiedEmbeddings: json.tie_word_embeddings === true,
+    attentionBias: {
+      qkv: family === 'qwen2' || json.attention_bias === true,
+      output: family === 'llama' && json.attention_bias === true,
+    },
+    ...(bosTokenId !== undefined && { bosTokenId }),
+    eosTokenIds: [...new Set([...tokenIds(json.eos_token_id), ...tokenIds(generation.eos_token_id)])],
     json,
   }
+  if (problems.length > 0) throw new InputError(`${where}: ${problems.join('; ')}`)
+  return config
 }
 
-/** transformers 5 writes `rope_parameters`, before it was `rope_theta` beside `rope_scaling`. */
-function ropeTheta(
-  json: Json,
-  unsupported: (field: string, value: unknown, supported: string) => never,
-): unknown {
-  for (const field of ['rope_parameters', 'rope_scaling']) {
-    const parameters = (json[field] ?? {}) as Json
-    const type = parameters.rope_type ?? parameters.type ?? 'default'
-    if (type !== 'default') unsupported(`${field}.rope_type`, type, '"default"')
-    const factor = parameters.partial_rotary_factor ?? json.partial_rotary_factor ?? 1
-    if (factor !== 1) unsupported('partial_rotary_factor', factor, '1')
-  }
-  return (json.rope_parameters as Json | null | undefined)?.rope_theta ?? json.rope_theta ?? 10000
-}
-
-function tokenIds(field: string, value: unknown, refuse: (what: string) => never): number[] {
-  if (value === undefined || value === null) return []
-  const ids: unknown[] = Array.isArray(value) ? value : [value]
-  return ids.map((id) =>
-    Number.isInteger(id) && (id as number) >= 0
-      ? (id as number)
-      : refuse(
-          `${field} is ${JSON.stringify(value)}, it must be a token id or a list of ids; get config.json again`,
-        ),
+function familyOf(json: Json, where: string): ModelConfig['family'] {
+  const [architecture] = list(json.architectures)
+  for (const [name, family] of Object.entries(FAMILIES))
+    if (architecture === undefined ? json.model_type === family : architecture === name) return family
+  throw new InputError(
+    `${where}: the architecture ${show(architecture ?? json.model_type)} is not supported; supported are ${SUPPORTED_ARCHITECTURES}`,
   )
 }
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isPositive = (value: unknown): boolean =>
+  typeof value === 'number' && Number.isFinite(value) && value > 0
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
+const show = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? 'missing'
+const tokenIds = (value: unknown): number[] =>
+  (Array.isArray(value) ? value : [value]).filter(
+    (id): id is number => Number.isInteger(id) && (id as number) >= 0,
+  )

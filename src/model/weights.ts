@@ -1,5 +1,20 @@
 /** Element types that a weight file can hold. The quantised ones are GGUF's blocks. */
-export type WeightType = 'F32' | 'F16' | 'BF16' | 'I8' | 'U8' | 'I32' | 'I64' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q4_K' | 'Q5_K' | 'Q6_K'
+export type WeightType =
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'I8'
+  | 'U8'
+  | 'I32'
+  | 'I64'
+  | 'Q8_0'
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
 
 export interface WeightInfo {
   name: string

@@ -27,13 +27,17 @@ export function factorsOf(dim: Dim): { factor: number; names: string[] } {
   return Number.isNaN(factor) ? { factor: 1, names: parts } : { factor, names: parts.slice(1) }
 }
 
-/** The dimension of two things one after the other. */
+/** The dimension of things one after the other: multiples of the same unknowns add up, others give a name of its own. */
 export function sum(dims: Shape): Dim {
-  const known = dims.reduce<number>((total, dim) => total + (typeof dim === 'number' ? dim : 0), 0)
-  const names = dims.filter((dim) => typeof dim === 'string')
-  if (names.length === 0) return known
-  if (names.length === 1 && known === 0) return names[0] as string
-  return `(${[...names, ...(known ? [known] : [])].join('+')})`
+  const factors = new Map<string, number>()
+  for (const dim of dims) {
+    const { factor, names } = factorsOf(dim)
+    const key = names.join('*')
+    factors.set(key, (factors.get(key) ?? 0) + factor)
+  }
+  const terms = Array.from(factors, ([key, factor]) => product(key === '' ? [factor] : [factor, key]))
+  const present = terms.filter((term) => term !== 0).sort()
+  return present.length > 1 ? `(${present.join('+')})` : (present[0] ?? 0)
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -1,3 +1,4 @@
+import type { Dim } from './dims.ts'
 import { GraphError, type Attribute, type Node, type Value } from './graph.ts'
 import * as o from './ops.ts'
 
@@ -108,7 +109,7 @@ export function unpad(g: Value, x: Value, pads: Value): Value {
 /** g cut as a Concat's inputs were. */
 export function splitLike(g: Value, node: Node): (() => Value)[] {
   const axis = number(node, 'axis')
-  const sizes = node.inputs.map((input) => (input as Value).shape[axis] as number)
+  const sizes = node.inputs.map((input) => (input as Value).shape[axis] as Dim)
   let parts: Value[] | undefined
   return sizes.map((_, i) => () => (parts ??= o.split(g, axis, sizes))[i] as Value)
 }

@@ -172,6 +172,18 @@ export function reshape(x: Value, shape: Shape): Value {
   return one('Reshape', [x, shapeTensor(x, shape)], x.type, [...shape])
 }
 
+/**
+ * x itself, but not before `other` is computed: its shape is all zeros (as in x), made from other's. So that a whole
+ * graph recomputes where it is told to, neither earlier nor merged with the first computation. Costs nothing.
+ */
+export function after(x: Value, other: Value): Value {
+  const { graph } = x
+  const dims = one('Shape', [other], 'int64', [other.shape.length])
+  const first = one('Gather', [dims, ints(graph, [0])], 'int64', [1], { axis: int(0) })
+  const zeros = one('Mul', [first, ints(graph, x.shape.map(() => 0))], 'int64', [x.shape.length]) // prettier-ignore
+  return one('Reshape', [x, zeros], x.type, x.shape)
+}
+
 export function expand(x: Value, shape: Shape): Value {
   const result = broadcast(x.shape, shape)
   needs('Expand', !!result && sameShape(result, shape), `cannot become ${formatShape(shape)}`, [x])
@@ -210,12 +222,16 @@ export function concat(values: readonly Value[], axis: number): Value {
   return one('Concat', values, sameTypes('Concat', values), shape, { axis: int(at) })
 }
 
-export function split(x: Value, axis: number, sizes: readonly number[]): Value[] {
+/** Parts along one axis. Sizes that are not known must all be equal. */
+export function split(x: Value, axis: number, sizes: Shape): Value[] {
   const at = axisOf('Split', x, axis)
-  const total = sizes.reduce((a, b) => a + b, 0)
-  needs('Split', x.shape[at] === total, `sizes [${sizes.join(', ')}] do not cover axis ${at}`, [x])
+  const equal = sizes.every((size) => size === sizes[0])
+  const fits = x.shape[at] === sum(sizes) && (equal || sizes.every((size) => typeof size === 'number'))
+  needs('Split', fits, `sizes ${formatShape(sizes)} do not cover axis ${at}`, [x])
   const outputs = sizes.map((size) => ({ type: x.type, shape: x.shape.with(at, size) }))
-  return x.graph.node('Split', [x, ints(x.graph, sizes)], { axis: int(at) }, outputs)
+  return equal
+    ? x.graph.node('Split', [x], { axis: int(at), num_outputs: int(sizes.length) }, outputs)
+    : x.graph.node('Split', [x, ints(x.graph, sizes as number[])], { axis: int(at) }, outputs)
 }
 
 /** Rows (axis 0) by int64 indices of any shape. */

@@ -53,13 +53,18 @@ function dimension(graph: Graph, dim: Dim): Value {
   return value as Value
 }
 
+/** The size behind a name, from an input that has it or a multiple of it as a dimension. */
 function sizeOf(graph: Graph, name: string): Value {
-  for (const input of graph.inputs) {
-    const axis = input.shape.indexOf(name)
-    if (axis < 0) continue
-    const all = graph.node('Shape', [input], {}, [{ type: 'int64', shape: [input.shape.length] }])[0] as Value
-    return node(graph, 'Gather', [all, int(graph, axis)])
-  }
+  for (const input of graph.inputs)
+    for (const [axis, dim] of input.shape.entries()) {
+      const { factor, names } = factorsOf(dim)
+      if (names.length !== 1 || names[0] !== name) continue
+      const all = graph.node('Shape', [input], {}, [
+        { type: 'int64', shape: [input.shape.length] },
+      ])[0] as Value
+      const size = node(graph, 'Gather', [all, int(graph, axis)])
+      return factor === 1 ? size : node(graph, 'Div', [size, int(graph, factor)])
+    }
   throw new GraphError('Shape', `no input of the graph has a dimension ${name}`, graph.inputs)
 }
 

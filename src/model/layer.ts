@@ -1,0 +1,185 @@
+import { product, type Dim } from '../onnx/dims.ts'
+import type { Graph, Value } from '../onnx/graph.ts'
+import * as o from '../onnx/ops.ts'
+import type { ModelConfig } from './config.ts'
+import { projectionInfo, type Projection } from './projections.ts'
+
+/** What a layer's graph is made for. Sizes may be names of unknowns. */
+export interface LayerSetting {
+  config: ModelConfig
+  rows: Dim
+  /** Tokens of a row: `blocks` times this. */
+  blockLength: Dim
+  /** Queries are taken in so many blocks, each with only the keys up to its own end: nearly half of attention is saved. */
+  blocks: number
+  /** Rows of the attention mask: 1 or `rows`. */
+  maskRows: Dim
+  /** Positions in the rope tables. */
+  tableRows: Dim
+  /** The projections with LoRA, in PROJECTIONS' order. */
+  lora: ReadonlyMap<Projection, LoraSetting>
+  /** Tokens in the key-value cache, for inference. */
+  past?: Dim
+}
+
+export interface LoraSetting {
+  rank: number
+  /** The factor on B·A. */
+  scale: number
+  /** The probability with which an input of A is dropped; 0 needs no mask. */
+  dropout: number
+}
+
+/** A layer's ends. Inputs carry these values' names; `kept` is what a backward pass wants, the rest it computes again. */
+export interface Layer {
+  inputs: Map<string, Value>
+  y: Value
+  kept: Map<string, Value>
+  /** All keys and values up to the last token, [rows, kvHeads, past + length, headDim]. */
+  keys: Value
+  values: Value
+}
+
+/**
+ * One decoder layer of the Llama shape (RMSNorm, grouped-query attention with rotary positions, SwiGLU), the same for
+ * training and inference. Inputs: x [rows·length, hidden], positions int64 [rows, length], cos and sin, mask, the frozen
+ * weights under their projection's name, and LoRA's `<projection>.lora_A` [rank, in], `.lora_B` [out, rank] and, with
+ * dropout, `.keep` uint8 [rows·length, in]. Output y is like x.
+ */
+export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
+  const { config, rows, lora } = setting
+  const length = product([setting.blocks, setting.blockLength])
+  const { hiddenSize, heads, kvHeads, headDim } = config
+  const tokens = product([rows, length])
+  const inputs = new Map<string, Value>()
+  const input = (name: string, type: Value['type'], shape: readonly Dim[]): Value => {
+    const value = graph.input(name, type, shape)
+    inputs.set(name, value)
+    return value
+  }
+  const kept = new Map<string, Value>()
+  const keep = (name: string, value: Value): Value => {
+    kept.set(name, value)
+    return value
+  }
+
+  const x = input('x', 'float32', [tokens, hiddenSize])
+  const positions = input('positions', 'int64', [rows, length])
+  const tables = ['cos', 'sin'].map((name) => input(name, 'float32', [setting.tableRows, headDim / 2])) as [
+    Value,
+    Value,
+  ]
+  const norm = (name: string, value: Value): Value =>
+    o.rmsNorm(value, input(name, 'float32', [hiddenSize]), config.rmsNormEpsilon).y
+
+  /** Projections of one input. LoRA's A matrices are joined into one product where no dropout tells their inputs apart. */
+  const project = (midName: string, value: Value, projections: readonly Projection[]): Value[] => {
+    const mids = loraMids(midName, value, projections)
+    return projections.map((projection) => {
+      const info = projectionInfo(config, projection)
+      const weight = input(projection, 'float32', [info.out, info.in])
+      const c = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
+      const base = o.gemm(value, weight, { transB: true, c })
+      const mid = mids.get(projection)
+      const setting = lora.get(projection)
+      if (!mid || !setting) return base
+      const b = input(`${projection}.lora_B`, 'float32', [info.out, setting.rank])
+      return o.add(base, o.gemm(mid, b, { transB: true, alpha: setting.scale }))
+    })
+  }
+  const loraMids = (
+    name: string,
+    value: Value,
+    projections: readonly Projection[],
+  ): Map<Projection, Value> => {
+    const adapted = projections.flatMap((projection) => {
+      const found = lora.get(projection)
+      return found ? [{ projection, ...found }] : []
+    })
+    const a = adapted.map(({ projection, rank }) =>
+      input(`${projection}.lora_A`, 'float32', [rank, projectionInfo(config, projection).in]),
+    )
+    const [first] = adapted
+    if (!first) return new Map()
+    if (first.dropout > 0) {
+      return new Map(
+        adapted.map(({ projection, dropout }, i) => {
+          const mask = o.cast(input(`${projection}.keep`, 'uint8', value.shape), 'float32')
+          const mid = o.gemm(o.mul(value, mask), a[i] as Value, { transB: true, alpha: 1 / (1 - dropout) })
+          return [projection, keep(`${projection}.mid`, mid)]
+        }),
+      )
+    }
+    const joined = a.length === 1 ? (a[0] as Value) : o.concat(a, 0)
+    const mid = keep(name, o.gemm(value, joined, { transB: true }))
+    const parts =
+      a.length === 1
+        ? [mid]
+        : o.split(
+            mid,
+            1,
+            adapted.map(({ rank }) => rank),
+          )
+    return new Map(adapted.map(({ projection }, i) => [projection, parts[i] as Value]))
+  }
+
+  const [q2, k2, v2] = project('qkv.mid', norm('input_norm', x), ['q_proj', 'k_proj', 'v_proj']) as [
+    Value,
+    Value,
+    Value,
+  ]
+  const byHead = (value: Value, count: number): Value =>
+    o.transpose(o.reshape(value, [rows, length, count, headDim]), [0, 2, 1, 3]) // [rows, count, length, headDim]
+  const q = keep('q', o.rotaryEmbedding(byHead(q2, heads), positions, ...tables))
+  const newKeys = keep('k', o.rotaryEmbedding(byHead(k2, kvHeads), positions, ...tables))
+  const newValues = keep('v', byHead(v2, kvHeads))
+  const remembered = (name: string, value: Value): Value =>
+    setting.past === undefined
+      ? value
+      : o.concat([input(name, 'float32', [rows, kvHeads, setting.past, headDim]), value], 2)
+  const keys = remembered('past_keys', newKeys)
+  const values = remembered('past_values', newValues)
+  const mask = input('mask', 'float32', [setting.maskRows, 1, length, keys.shape[2] as Dim])
+
+  const attended = attention(setting, q, keys, values, mask) // [rows, heads, length, headDim]
+  const attention2 = keep('o', o.reshape(o.transpose(attended, [0, 2, 1, 3]), [tokens, heads * headDim]))
+  const [projected] = project('o.mid', attention2, ['o_proj']) as [Value]
+  const x2 = keep('x2', o.add(x, projected))
+
+  const [gate, up] = project('mlp.mid', norm('post_norm', x2), ['gate_proj', 'up_proj']) as [Value, Value]
+  keep('gate', gate)
+  keep('up', up)
+  const [down] = project('down.mid', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
+  return { inputs, y: o.add(x2, down), kept, keys, values }
+}
+
+/** softmax(q·kᵀ/√d + mask)·v, the query heads of one key head taken together: [rows, heads, length, headDim]. */
+function attention(setting: LayerSetting, q: Value, keys: Value, values: Value, mask: Value): Value {
+  const { rows, blocks, blockLength } = setting
+  const { heads, kvHeads, headDim } = setting.config
+  const attend = (query: Value, key: Value, value: Value, allowed: Value): Value => {
+    const queries = query.shape[2] as Dim
+    const seen = key.shape[2] as Dim
+    const grouped = [rows, kvHeads, product([heads / kvHeads, queries])]
+    const scores = o.matmul(o.reshape(query, [...grouped, headDim]), key, {
+      transB: true,
+      alpha: 1 / Math.sqrt(headDim),
+    })
+    const masked = o.add(o.reshape(scores, [rows, heads, queries, seen]), allowed)
+    const weights = o.reshape(o.softmax(masked), [...grouped, seen])
+    return o.reshape(o.matmul(weights, value), [rows, heads, queries, headDim])
+  }
+  if (blocks === 1) return attend(q, keys, values, mask)
+  const sizes = Array.from({ length: blocks }, () => blockLength)
+  const cut = (value: Value, axis: number): Value[] => o.split(value, axis, sizes)
+  const upTo = (parts: readonly Value[], i: number, axis: number): Value =>
+    i === 0 ? (parts[0] as Value) : o.concat(parts.slice(0, i + 1), axis)
+  const [keyParts, valueParts, maskParts] = [cut(keys, 2), cut(values, 2), cut(mask, 2)]
+  return o.concat(
+    cut(q, 2).map((query, i) => {
+      const allowed = upTo(cut(maskParts[i] as Value, 3), i, 3)
+      return attend(query, upTo(keyParts, i, 2), upTo(valueParts, i, 2), allowed)
+    }),
+    2,
+  )
+}

@@ -1,0 +1,148 @@
+import type { Tensor } from 'onnxruntime-node'
+import type { AdapterLayer } from '../model/adapter-layers.ts'
+import type { Adapter } from '../model/adapter.ts'
+import { causalBlocks } from '../model/causal-blocks.ts'
+import type { ModelConfig } from '../model/config.ts'
+import type { Decoder } from '../model/decoder.ts'
+import { embed, type FrozenWeights } from '../model/frozen-weights.ts'
+import { createLayerDecoder } from '../model/layer-decoder.ts'
+import { layerTensors } from '../model/layer-tensors.ts'
+import { tensor } from '../onnx/session.ts'
+import { batchTensors } from './batch-tensors.ts'
+import type { Batch } from './batch.ts'
+import { dropoutMasks } from './dropout-mask.ts'
+import type { DropoutCounters, Engine, TokenLoss } from './engine.ts'
+import { GradientSums } from './gradient-sums.ts'
+import { HeadRunner } from './head-runner.ts'
+import { LayerSessions, type LayerPass } from './layer-sessions.ts'
+import { padBatch, unpadRows } from './padded-batch.ts'
+import { supervisedRows } from './supervised-rows.ts'
+
+type RunLayer = (
+  pass: LayerPass,
+  layer: number,
+  feeds: Iterable<[string, Tensor]>,
+) => Promise<Map<string, Tensor>>
+
+/**
+ * Layer by layer: the sessions of one layer serve all of them, with each layer's weights passed in as they lie in memory.
+ * A step runs the layers forward, keeping what their backward passes want, then the output head over the supervised
+ * rows, then the layers backward, each letting go of what was kept for it.
+ */
+export class ByLayerEngine implements Engine {
+  readonly adapter: Adapter
+  readonly #config: ModelConfig
+  readonly #threads: number
+  readonly #weights: FrozenWeights
+  readonly #layers: readonly AdapterLayer[]
+  readonly #tensors: readonly Map<string, Tensor>[]
+  readonly #sessions: LayerSessions
+  readonly #head: HeadRunner
+  readonly #sums: GradientSums
+
+  constructor(
+    config: ModelConfig,
+    weights: FrozenWeights,
+    adapter: Adapter,
+    layers: AdapterLayer[],
+    threads: number,
+  ) {
+    this.adapter = adapter
+    this.#config = config
+    this.#threads = threads
+    this.#weights = weights
+    this.#layers = layers
+    this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
+    this.#sessions = new LayerSessions(config, threads)
+    this.#head = new HeadRunner(config, weights, threads)
+    this.#sums = new GradientSums(adapter)
+  }
+
+  get gradients(): ReadonlyMap<string, Float32Array> {
+    return this.#sums.sums
+  }
+
+  zeroGradients(): void {
+    this.#sums.zero()
+  }
+
+  async accumulate(
+    given: Batch,
+    progress?: (layer: number) => void,
+    dropout?: DropoutCounters,
+  ): Promise<TokenLoss> {
+    const batch = padBatch(given, causalBlocks(given.length))
+    const run = this.#layerRunner(batch, dropout)
+    const { layers } = this.#config
+    const kept: Map<string, Tensor>[] = []
+    let x = this.#embedded(batch)
+    for (let layer = 0; layer < layers; layer++) {
+      const outputs = await run('keeping', layer, [['x', x]])
+      kept.push(new Map([...outputs, ['x', x]]))
+      x = outputs.get('y') as Tensor
+      progress?.(layer + 1)
+    }
+    const { dx, ...loss } = await this.#head.train(x, supervisedRows(batch))
+    let dy = dx
+    for (let layer = layers - 1; layer >= 0; layer--) {
+      const outputs = await run('backward', layer, [...(kept.pop() as Map<string, Tensor>), ['dy', dy]])
+      dy = outputs.get('dx') as Tensor
+      for (const [input, { name }] of (this.#layers[layer] as AdapterLayer).tensors)
+        this.#sums.add(name, outputs.get(`${input}.gradient`))
+      progress?.(layers - layer)
+    }
+    return loss
+  }
+
+  async evaluate(given: Batch): Promise<TokenLoss & { correct: number }> {
+    const batch = padBatch(given, causalBlocks(given.length))
+    return this.#head.evaluate(await this.#forward(batch), supervisedRows(batch))
+  }
+
+  async logits(given: Batch): Promise<Float32Array> {
+    const batch = padBatch(given, causalBlocks(given.length))
+    return unpadRows(await this.#head.logits(await this.#forward(batch)), batch, given.length)
+  }
+
+  decoder(): Promise<Decoder> {
+    return createLayerDecoder(this.#config, this.#weights, this.#layers, this.#threads)
+  }
+
+  async dispose(): Promise<void> {
+    await this.#sessions.dispose()
+    await this.#head.dispose()
+  }
+
+  async #forward(batch: Batch): Promise<Tensor> {
+    const run = this.#layerRunner(batch)
+    let x = this.#embedded(batch)
+    for (let layer = 0; layer < this.#config.layers; layer++)
+      x = (await run('forward', layer, [['x', x]])).get('y') as Tensor
+    return x
+  }
+
+  #embedded(batch: Batch): Tensor {
+    const rows = embed(this.#weights.embedding, batch.inputIds)
+    return tensor('float32', rows, [batch.rows * batch.length, this.#config.hiddenSize])
+  }
+
+  /** Runs a pass of a layer on a batch, with all that does not change from layer to layer made once. */
+  #layerRunner(batch: Batch, dropout?: DropoutCounters): RunLayer {
+    const common = batchTensors(this.#config, batch, { oneMask: true })
+    const probability = dropout ? this.adapter.config.loraDropout : 0
+    const variant = {
+      blocks: causalBlocks(batch.length),
+      sharedMask: common.get('mask')?.dims[0] === 1,
+      dropout: probability,
+    }
+    return async (pass, index, feeds) => {
+      const layer = this.#layers[index] as AdapterLayer
+      const session = await this.#sessions.get(pass, { layer, ...variant })
+      const masks =
+        dropout && probability > 0
+          ? dropoutMasks(this.#config, batch.rows * batch.length, layer, index, probability, dropout)
+          : []
+      return session.run(new Map([...common, ...(this.#tensors[index] ?? []), ...masks, ...feeds]))
+    }
+  }
+}

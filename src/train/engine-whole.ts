@@ -1,0 +1,145 @@
+import type { Tensor } from 'onnxruntime-node'
+import type { AdapterLayer } from '../model/adapter-layers.ts'
+import type { Adapter } from '../model/adapter.ts'
+import type { ModelConfig } from '../model/config.ts'
+import type { Decoder } from '../model/decoder.ts'
+import type { FrozenWeights } from '../model/frozen-weights.ts'
+import { createWholeDecoder } from '../model/whole-decoder.ts'
+import { evaluationGraph, trainingGraph } from '../model/whole-graph.ts'
+import { Session, tensor } from '../onnx/session.ts'
+import { batchTensors } from './batch-tensors.ts'
+import type { Batch } from './batch.ts'
+import { dropoutMasks } from './dropout-mask.ts'
+import type { DropoutCounters, Engine, TokenLoss } from './engine.ts'
+import { GradientSums } from './gradient-sums.ts'
+import { supervisedRows, type SupervisedRows } from './supervised-rows.ts'
+
+type Kind = 'train' | 'dropout' | 'loss' | 'logits'
+
+/**
+ * One graph a step: forward, backward and the adapter's gradients in one call, the frozen weights inside the session.
+ * Sessions are made when first needed; each holds the weights.
+ */
+export class WholeEngine implements Engine {
+  readonly adapter: Adapter
+  readonly #config: ModelConfig
+  readonly #threads: number
+  readonly #weights: FrozenWeights
+  readonly #layers: readonly AdapterLayer[]
+  readonly #sums: GradientSums
+  readonly #sessions = new Map<Kind, Promise<Session>>()
+
+  constructor(
+    config: ModelConfig,
+    weights: FrozenWeights,
+    adapter: Adapter,
+    layers: AdapterLayer[],
+    threads: number,
+  ) {
+    this.adapter = adapter
+    this.#config = config
+    this.#threads = threads
+    this.#weights = weights
+    this.#layers = layers
+    this.#sums = new GradientSums(adapter)
+  }
+
+  get gradients(): ReadonlyMap<string, Float32Array> {
+    return this.#sums.sums
+  }
+
+  zeroGradients(): void {
+    this.#sums.zero()
+  }
+
+  async accumulate(
+    batch: Batch,
+    progress?: (layer: number) => void,
+    dropout?: DropoutCounters,
+  ): Promise<TokenLoss> {
+    const supervised = supervisedRows(batch)
+    const probability = dropout ? this.adapter.config.loraDropout : 0
+    const masks =
+      dropout && probability > 0
+        ? this.#layers.flatMap((layer, i) =>
+            dropoutMasks(this.#config, batch.rows * batch.length, layer, i, probability, dropout).map(
+              ([name, mask]): [string, Tensor] => [`${i}.${name}`, mask],
+            ),
+          )
+        : []
+    const outputs = await this.#run(probability > 0 ? 'dropout' : 'train', batch, [
+      ...supervisedTensors(supervised),
+      ...masks,
+    ])
+    for (const name of this.gradients.keys()) this.#sums.add(name, outputs.get(`${name}.gradient`))
+    progress?.(this.#config.layers)
+    return { lossSum: sumOf(outputs.get('loss')), tokens: supervised.places.length }
+  }
+
+  async evaluate(batch: Batch): Promise<TokenLoss & { correct: number }> {
+    const supervised = supervisedRows(batch)
+    const outputs = await this.#run('loss', batch, supervisedTensors(supervised))
+    const best = outputs.get('best')?.data as BigInt64Array
+    const correct = supervised.labels.reduce(
+      (count, label, i) => count + (Number(best[i]) === label ? 1 : 0),
+      0,
+    )
+    return { lossSum: sumOf(outputs.get('loss')), tokens: supervised.places.length, correct }
+  }
+
+  async logits(batch: Batch): Promise<Float32Array> {
+    return (await this.#run('logits', batch, [])).get('logits')?.data as Float32Array
+  }
+
+  decoder(): Promise<Decoder> {
+    return createWholeDecoder(this.#config, this.#weights, this.#layers, this.#threads)
+  }
+
+  async dispose(): Promise<void> {
+    for (const session of this.#sessions.values()) await (await session).dispose()
+  }
+
+  async #run(kind: Kind, batch: Batch, more: Iterable<[string, Tensor]>): Promise<Map<string, Tensor>> {
+    const { rows, length, inputIds } = batch
+    const feeds = new Map([
+      ...batchTensors(this.#config, batch, { oneMask: false }),
+      ['input_ids', tensor('int64', BigInt64Array.from(inputIds, BigInt), [rows, length])],
+      ...more,
+    ])
+    for (const [name, { shape, data }] of this.adapter.tensors)
+      feeds.set(name, tensor('float32', data, shape))
+    return (await this.#session(kind)).run(feeds)
+  }
+
+  #session(kind: Kind): Promise<Session> {
+    const session = this.#sessions.get(kind) ?? Session.create(this.#graph(kind), { threads: this.#threads })
+    this.#sessions.set(kind, session)
+    return session
+  }
+
+  #graph(kind: Kind) {
+    const model = { config: this.#config, weights: this.#weights, layers: this.#layers }
+    switch (kind) {
+      case 'train':
+        return trainingGraph(model, 0)
+      case 'dropout':
+        return trainingGraph(model, this.adapter.config.loraDropout)
+      case 'loss':
+      case 'logits':
+        return evaluationGraph(model, kind)
+    }
+  }
+}
+
+function supervisedTensors({ places, labels }: SupervisedRows): [string, Tensor][] {
+  return [
+    ['places', tensor('int64', BigInt64Array.from(places, BigInt), [places.length])],
+    ['labels', tensor('int64', BigInt64Array.from(labels, BigInt), [labels.length])],
+  ]
+}
+
+function sumOf(losses: Tensor | undefined): number {
+  let sum = 0
+  for (const loss of losses?.data as Float32Array) sum += loss
+  return sum
+}

@@ -1,0 +1,60 @@
+import type { AdapterLayer } from '../model/adapter-layers.ts'
+import type { ModelConfig } from '../model/config.ts'
+import { layerFunctions } from '../model/layer-functions.ts'
+import { Session } from '../onnx/session.ts'
+
+export type LayerPass = 'forward' | 'keeping' | 'backward'
+
+/** What tells one layer graph from another. Rows and lengths do not: they are unknowns of the graph. */
+interface LayerVariant {
+  layer: AdapterLayer
+  /** Blocks of queries. */
+  blocks: number
+  /** One attention mask for all rows. */
+  sharedMask: boolean
+  /** LoRA dropout in this pass. */
+  dropout: number
+}
+
+/**
+ * The sessions that all layers share, made when first needed: a graph depends on the adapter's ranks, on the number of
+ * attention blocks and on whether there is dropout, never on a batch's size, so a run needs a handful of them.
+ */
+export class LayerSessions {
+  readonly #config: ModelConfig
+  readonly #threads: number
+  readonly #sessions = new Map<string, Promise<Session>>()
+
+  constructor(config: ModelConfig, threads: number) {
+    this.#config = config
+    this.#threads = threads
+  }
+
+  get(pass: LayerPass, variant: LayerVariant): Promise<Session> {
+    const { layer, blocks, sharedMask, dropout } = variant
+    const lora = new Map(
+      Array.from(layer.lora, ([projection, setting]) => [projection, { ...setting, dropout }]),
+    )
+    const key = JSON.stringify([pass, Array.from(lora), blocks, sharedMask])
+    let session = this.#sessions.get(key)
+    if (!session) {
+      const functions = layerFunctions({
+        config: this.#config,
+        rows: 'B',
+        blockLength: 'S',
+        blocks,
+        maskRows: sharedMask ? 1 : 'B',
+        tableRows: 'R',
+        lora,
+      })
+      session = Session.create(functions[pass], { threads: this.#threads })
+      this.#sessions.set(key, session)
+    }
+    return session
+  }
+
+  async dispose(): Promise<void> {
+    for (const session of this.#sessions.values()) await (await session).dispose()
+    this.#sessions.clear()
+  }
+}
