@@ -1,4 +1,4 @@
-import { InputError } from '../errors.ts'
+import { InputError, StoppedError } from '../errors.ts'
 import { batchOf, type NamedRows } from '../train/batches.ts'
 import type { Engine } from '../train/engine.ts'
 
@@ -15,7 +15,7 @@ export interface EvaluationMetrics {
 
 export interface EvaluateOptions {
   batchSize: number
-  /** Aborted: the error of signal.throwIfAborted(), between two batches. */
+  /** Aborted: StoppedError, between two batches. */
   signal: AbortSignal
   /** After each batch. */
   report: () => void
@@ -41,7 +41,7 @@ export async function evaluateModel(
   let tokens = 0
   let correct = 0
   for (let at = 0; at < order.length; at += batchSize) {
-    signal.throwIfAborted()
+    if (signal.aborted) throw new StoppedError('Evaluation was stopped')
     const result = await engine.evaluate(batchOf(rows, order.slice(at, at + batchSize)))
     lossSum += result.lossSum
     tokens += result.tokens

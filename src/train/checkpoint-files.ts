@@ -1,0 +1,68 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Adapter } from '../model/adapter.ts'
+import { latestCheckpoint, saveCheckpoint } from '../store/checkpoints.ts'
+import { heldLease, type Lease } from '../store/lease.ts'
+import { openStore } from '../store/open-store.ts'
+import type { Store } from '../store/store.ts'
+import type { LogLine } from './child-protocol.ts'
+import { readState, STATE_FILES, type TrainingState, writeState } from './training-state.ts'
+
+/** Where a training's checkpoints lie and who may write them. The lease is the parent's: attempts are ordered by it. */
+export interface CheckpointPlace {
+  storeUri: string
+  jobId: string
+  /** Of the training: equal inputs and settings. */
+  digest: string
+  lease: Pick<Lease, 'epoch' | 'attempt'>
+}
+
+/** Training states as checkpoints in the store. Local copies lie below `scratchDir`. */
+export class CheckpointFiles {
+  readonly #store: Store
+  readonly #lease: Lease
+  readonly #prefix: string
+  readonly #scratchDir: string
+  readonly #keepLast: number
+
+  private constructor(store: Store, place: CheckpointPlace, scratchDir: string, keepLast: number) {
+    this.#store = store
+    this.#lease = heldLease(store, { jobId: place.jobId, ...place.lease })
+    this.#prefix = `jobs/${place.jobId}/training/${place.digest}`
+    this.#scratchDir = scratchDir
+    this.#keepLast = keepLast
+  }
+
+  static async open(place: CheckpointPlace, scratchDir: string, keepLast: number): Promise<CheckpointFiles> {
+    return new CheckpointFiles(await openStore(place.storeUri), place, scratchDir, keepLast)
+  }
+
+  /** The newest state that is whole, or undefined. Corrupt checkpoints are set aside and reported. */
+  async latest(expected: Adapter, log: (line: LogLine) => void): Promise<TrainingState | undefined> {
+    const cacheDir = join(this.#scratchDir, 'resume')
+    const { checkpoint, quarantined } = await latestCheckpoint(
+      this.#store,
+      this.#lease,
+      this.#prefix,
+      cacheDir,
+    )
+    for (const { name, reason } of quarantined)
+      log({ level: 'warn', message: `checkpoint set aside: ${reason}`, fields: { checkpoint: name } })
+    return checkpoint && readState(checkpoint.dir, expected)
+  }
+
+  /** Whole or not at all: two files on this disk first, then in the store, the manifest and the pointer last. */
+  async save(state: TrainingState): Promise<void> {
+    const { step, exact } = state.record
+    const dir = join(this.#scratchDir, `checkpoint-${step}`)
+    await mkdir(dir, { recursive: true })
+    try {
+      await writeState(dir, state)
+      const files = STATE_FILES.map((name) => ({ name, path: join(dir, name) }))
+      const options = { keepLast: this.#keepLast }
+      await saveCheckpoint(this.#store, this.#lease, this.#prefix, step, files, { exact }, options)
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,12 @@
+import type { LogLine, Progress } from './child-protocol.ts'
+import type { Clock } from './clock.ts'
+
+/** What a task has of its process. */
+export interface TaskContext {
+  /** Aborted: save what is worth saving, then StoppedError. */
+  signal: AbortSignal
+  clock: Clock
+  report: (progress: Progress) => void
+  checkpointSaved: (step: number) => void
+  log: (line: LogLine) => void
+}

@@ -1,0 +1,52 @@
+import { readdir } from 'node:fs/promises'
+import type { AdapterOrigin } from '../export/write-adapter.ts'
+import { acquireLease } from '../store/lease.ts'
+import type { Store } from '../store/store.ts'
+import { runChild, type RunChildOptions } from './run-child.ts'
+import type { TrainSettings } from './train-settings.ts'
+import type { TrainSummary } from './train-task.ts'
+
+export interface TrainStage {
+  /** A model folder or a .gguf file. */
+  modelPath: string
+  origin: AdapterOrigin
+  /** A folder that tokenizeRows has filled. */
+  tokenizedDir: string
+  settings: TrainSettings
+  store: Store
+  jobId: string
+  /** Of the training: checkpoints of equal inputs and settings are this job's own. */
+  digest: string
+  /** Unique among all attempts: whoever comes later fences those before. */
+  attempt: string
+  /** Empty folders. */
+  scratchDir: string
+  outDir: string
+}
+
+/**
+ * One attempt at a training: takes the job's next lease epoch, then runs the child to its end, from the newest checkpoint where
+ * there is one. `outDir` receives `files`: the adapter as PEFT reads it, and metrics.jsonl. Errors as runChild's.
+ */
+export async function trainStage(
+  stage: TrainStage,
+  options: RunChildOptions,
+): Promise<{ files: string[]; summary: TrainSummary }> {
+  const { modelPath, origin, tokenizedDir, settings, store, jobId, digest, scratchDir, outDir } = stage
+  const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt)
+  const summary = await runChild(
+    {
+      kind: 'train',
+      modelPath,
+      origin,
+      tokenizedDir,
+      settings,
+      checkpoints: { storeUri: store.uri, jobId, digest, lease: { epoch, attempt } },
+      scratchDir,
+      outDir,
+    },
+    scratchDir,
+    options,
+  )
+  return { files: await readdir(outDir), summary }
+}

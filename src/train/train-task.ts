@@ -1,0 +1,126 @@
+import { join } from 'node:path'
+import { openBaseModel } from '../base/open-base-model.ts'
+import type { BaseModel } from '../base/base-model.ts'
+import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
+import { writeOutputFile } from '../formats/output-file.ts'
+import type { LoraConfig } from '../model/adapter.ts'
+import { resolveTargetModules } from '../model/projections.ts'
+import { CheckpointFiles, type CheckpointPlace } from './checkpoint-files.ts'
+import { createEngine } from './create-engine.ts'
+import { thisEnvironment } from './environment.ts'
+import { initialAdapter } from './lora-init.ts'
+import { readNamedRows } from './read-rows.ts'
+import type { TaskContext } from './task-context.ts'
+import { train } from './train.ts'
+import type { TrainSettings } from './train-settings.ts'
+import type { TrainingRecord } from './training-state.ts'
+
+/**
+ * A training from its start or its newest checkpoint to its end. Writes adapter_config.json, adapter_model.safetensors and
+ * metrics.jsonl into outDir.
+ */
+export interface TrainTask {
+  kind: 'train'
+  /** A model folder or a .gguf file. */
+  modelPath: string
+  /** What adapter_config.json names as the base. */
+  origin: AdapterOrigin
+  /** train.safetensors and rows.json. */
+  tokenizedDir: string
+  settings: TrainSettings
+  checkpoints: CheckpointPlace
+  scratchDir: string
+  outDir: string
+}
+
+export interface TrainSummary {
+  steps: number
+  epochs: number
+  /** Tokens of the rows seen, padding not counted. */
+  trainedTokens: number
+  /** Those among them that the loss counts. */
+  supervisedTokens: number
+  /** Of training, loading and lost attempts not counted. */
+  seconds: number
+  tokensPerSecond: number
+  firstLoss: number
+  lastLoss: number
+  /** Step of the checkpoint that this attempt began with. */
+  resumedFromStep?: number
+  /** The bits are those of an undisturbed run. */
+  exact: boolean
+}
+
+export const METRICS_FILE = 'metrics.jsonl'
+
+export async function runTrainTask(task: TrainTask, context: TaskContext): Promise<TrainSummary> {
+  const { settings, outDir } = task
+  context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer: 0, trainedTokens: 0 })
+  const rows = readNamedRows(task.tokenizedDir, 'train')
+  const base = openBaseModel(task.modelPath)
+  try {
+    const engine = await createEngine({
+      config: base.config,
+      weights: base.weights,
+      adapter: startOf(base, settings),
+      layout: settings.layout,
+      threads: settings.threads,
+    })
+    try {
+      const checkpoints = await CheckpointFiles.open(
+        task.checkpoints,
+        task.scratchDir,
+        settings.checkpoint.keepLast,
+      )
+      const resumeFrom = await checkpoints.latest(engine.adapter, context.log)
+      const record = await train({
+        engine,
+        rows,
+        settings,
+        environment: thisEnvironment(settings),
+        resumeFrom,
+        clock: context.clock,
+        signal: context.signal,
+        report: context.report,
+        log: context.log,
+        save: async (state) => {
+          await checkpoints.save(state)
+          context.checkpointSaved(state.record.step)
+        },
+      })
+      await writeAdapter(outDir, engine.adapter, task.origin)
+      const lines = record.metrics.map((line) => `${JSON.stringify(line)}\n`).join('')
+      await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(lines)])
+      return summaryOf(record, resumeFrom?.record.step)
+    } finally {
+      await engine.dispose()
+    }
+  } finally {
+    base.close()
+  }
+}
+
+function startOf(base: BaseModel, settings: TrainSettings) {
+  const { r, loraAlpha, loraDropout, useRslora, seed } = settings
+  const targetModules = resolveTargetModules(settings.targetModules)
+  const lora: LoraConfig = { r, loraAlpha, loraDropout, useRslora, targetModules }
+  return initialAdapter(base.config, lora, seed)
+}
+
+function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined): TrainSummary {
+  const { step, trainedTokens, supervisedTokens, seconds, exact, metrics } = record
+  const { firstLoss, lastLoss } = record
+  if (firstLoss === undefined || lastLoss === undefined) throw new Error('a training without a step')
+  return {
+    steps: step,
+    epochs: metrics.at(-1)?.epoch ?? 0,
+    trainedTokens,
+    supervisedTokens,
+    seconds,
+    tokensPerSecond: seconds > 0 ? trainedTokens / seconds : 0,
+    firstLoss,
+    lastLoss,
+    ...(resumedFromStep !== undefined && { resumedFromStep }),
+    exact,
+  }
+}
