@@ -7,6 +7,8 @@ export interface RenderRequest {
   template: string
   tokens: TemplateTokens
   rows: ChatMessage[][]
+  /** For each row, and for parsing the template. */
+  milliseconds: number
 }
 
 /** Its answer. `row` is the index of the row that failed; without one the template itself did not parse. */

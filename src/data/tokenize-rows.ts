@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { InputError } from '../errors.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { RenderedRow } from './assistant-spans.ts'
 import type { ChatMessage } from './canonical-row.ts'
 import { type ChosenTemplate, chooseTemplate } from './choose-template.ts'
 import type { DataProgress } from './data-progress.ts'
@@ -67,8 +69,7 @@ export async function tokenizeRows(options: TokenizeRowsOptions): Promise<Tokeni
   const dropped = openJsonlWriter(join(outDir, 'dropped.jsonl'))
   try {
     const template = await withBos(chooseTemplate(settings.template, tokenizer), tokenizer, renderer)
-    const [example] = await renderer.render(template, [EXAMPLE])
-    if (!example) throw new Error('the renderer gave no text for the example')
+    const example = await renderExample(template, renderer)
     const endOfTurn = endOfTurnOf(example, tokenizer)
     const special = specialTokenIds(tokenizer)
     const maxLength = Math.min(settings.maxLength, modelMaxPositions)
@@ -120,6 +121,17 @@ const EXAMPLE: { at: string; messages: ChatMessage[] } = {
   ],
 }
 
+/** What the template makes of a plain question and answer. InputError where the answer is not in it. */
+async function renderExample(template: ChosenTemplate, renderer: Renderer): Promise<RenderedRow> {
+  const [example] = await renderer.render(template, [EXAMPLE])
+  const [span] = example?.spans ?? []
+  if (!example || !span || span.start >= span.answerEnd)
+    throw new InputError(
+      `spec.data.template: ${template.label} does not print what the assistant answers; print message.content of each message`,
+    )
+  return example
+}
+
 /**
  * The model's own template decides on BOS by itself, as in transformers. Any other gets it in front where the tokenizer would
  * put it and the template does not.
@@ -130,8 +142,8 @@ async function withBos(
   renderer: Renderer,
 ): Promise<ChosenTemplate> {
   if (template.name === 'model' || !bos || !addsBos) return template
-  const [example] = await renderer.render(template, [EXAMPLE])
-  if (example?.text.startsWith(bos.token)) return template
+  const example = await renderExample(template, renderer)
+  if (example.text.startsWith(bos.token)) return template
   return { ...template, source: `{{ bos_token }}${template.source}` }
 }
 
