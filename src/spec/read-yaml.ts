@@ -9,7 +9,7 @@ const MAX_ALIASES = 100
 export interface YamlDocument {
   document: unknown
   /** Line (from 1) on which the field stands, or of the nearest thing around it that is there. */
-  lineOf(path: readonly PropertyKey[]): number | undefined
+  lineOf: (path: readonly PropertyKey[]) => number | undefined
 }
 
 /** One YAML 1.2 document (JSON is YAML) as plain values. Throws InputError with every syntax error and its line. */

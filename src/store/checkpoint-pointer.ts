@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { CorruptError } from '../errors.ts'
+import type { CorruptError } from '../errors.ts'
 import { movePointer } from './fenced-pointer.ts'
 import { jsonText } from './json-object.ts'
 import type { Lease } from './lease.ts'

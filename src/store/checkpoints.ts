@@ -60,11 +60,8 @@ export async function saveCheckpoint(
   const name = await freeName(store, lease, prefix, step, files)
   if (name.taken === undefined) {
     const entries = await storeFiles(store, checkpointFolder(prefix, name.name), files, options.signal)
-    const manifest: CheckpointManifest = {
-      ...{ version: 1, step, epoch: lease.epoch, attempt: lease.attempt },
-      files: entries,
-      meta,
-    }
+    const { epoch, attempt } = lease
+    const manifest: CheckpointManifest = { version: 1, step, epoch, attempt, files: entries, meta }
     await store.write(checkpointManifest(prefix, name.name), jsonText(manifest), { kind: 'absent' })
   }
   // Older ones are given up below, so first make sure that this one can be had.

@@ -106,36 +106,35 @@ async function spawnServer(binary: string, folder: string, output: string[]): Pr
   await writeFile(config, JSON.stringify({ identities }))
   await mkdir(path.join(folder, 'data'))
   const [master, masterGrpc, volume, volumeGrpc, filer, filerGrpc, s3, s3Grpc] = await freePorts(8)
-  const child = spawn(
-    binary,
+  const flags = [
     [
-      ...[
-        'server',
-        '-ip=127.0.0.1',
-        '-ip.bind=127.0.0.1',
-        `-dir=${folder}/data`,
-        '-volume.max=20',
-        '-volume.preStopSeconds=0',
-      ],
-      ...[`-master.port=${master}`, `-master.port.grpc=${masterGrpc}`, '-master.volumeSizeLimitMB=256'],
-      ...[`-volume.port=${volume}`, `-volume.port.grpc=${volumeGrpc}`],
-      ...[
-        '-filer',
-        `-filer.port=${filer}`,
-        `-filer.port.grpc=${filerGrpc}`,
-        `-filer.localSocket=${folder}/filer.sock`,
-      ],
-      ...[
-        '-s3',
-        `-s3.port=${s3}`,
-        `-s3.port.grpc=${s3Grpc}`,
-        `-s3.localSocket=${folder}/s3.sock`,
-        `-s3.config=${config}`,
-      ],
-      ...['-s3.port.iceberg=0', '-s3.autoCreateBucket=false'],
+      '-ip=127.0.0.1',
+      '-ip.bind=127.0.0.1',
+      `-dir=${folder}/data`,
+      '-volume.max=20',
+      '-volume.preStopSeconds=0',
     ],
-    { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
-  )
+    [`-master.port=${master}`, `-master.port.grpc=${masterGrpc}`, '-master.volumeSizeLimitMB=256'],
+    [`-volume.port=${volume}`, `-volume.port.grpc=${volumeGrpc}`],
+    [
+      '-filer',
+      `-filer.port=${filer}`,
+      `-filer.port.grpc=${filerGrpc}`,
+      `-filer.localSocket=${folder}/filer.sock`,
+    ],
+    [
+      '-s3',
+      `-s3.port=${s3}`,
+      `-s3.port.grpc=${s3Grpc}`,
+      `-s3.localSocket=${folder}/s3.sock`,
+      `-s3.config=${config}`,
+    ],
+    ['-s3.port.iceberg=0', '-s3.autoCreateBucket=false'],
+  ]
+  const child = spawn(binary, ['server', ...flags.flat()], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)))
   const killNow = () => child.kill('SIGKILL')
   process.once('exit', killNow)
