@@ -1,5 +1,6 @@
 import { InputError, NonFiniteError } from '../errors.ts'
 import type { Adapter } from '../model/adapter.ts'
+import { allFinite } from './all-finite.ts'
 import { adapterModules } from './adapter-modules.ts'
 
 /**
@@ -8,9 +9,8 @@ import { adapterModules } from './adapter-modules.ts'
  */
 export function checkAdapter(adapter: Adapter): void {
   for (const [name, { data }] of adapter.tensors)
-    for (const value of data)
-      if (!Number.isFinite(value))
-        throw new NonFiniteError(`the adapter's tensor ${name} holds ${value}: nothing is written`)
+    if (!allFinite(data))
+      throw new NonFiniteError(`the adapter's tensor ${name} is not finite: nothing is written`)
   const changes = [...adapterModules(adapter).values()].some(({ a, b }) => !isZero(a.data) && !isZero(b.data))
   if (!changes)
     throw new InputError(
