@@ -1,5 +1,4 @@
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname } from 'node:path'
 import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
 import { type ArtifactRef, findArtifact } from '../src/store/artifact.ts'
 import type { Store } from '../src/store/store.ts'
@@ -18,11 +17,10 @@ export async function artifactPlaces(store: Store, result: FineTuneSummary): Pro
   await add('merged model', merged)
   if (quantized) await add('GGUF', quantized)
   await add('evaluation', evaluation)
-  places.published = placeOf(store, result.published.prefix)
+  places.published = result.published.place
   return places
 }
 
 function placeOf(store: Store, key: string): string {
-  if (store.uri.startsWith('file:')) return join(fileURLToPath(store.uri), key)
-  return `${store.uri.replace(/\/$/, '')}/${key}`
+  return store.localPath(key) ?? `${store.uri}/${key}`
 }

@@ -33,14 +33,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   )
   const tokenized = await record.stage('tokenize', (stage) =>
     withRetries(stage, (attempt) =>
-      activities.tokenize({
-        jobId,
-        attempt,
-        base,
-        clean: clean.ref,
-        data: spec.data,
-        samples: spec.eval.samples,
-      }),
+      activities.tokenize({ jobId, attempt, base, clean: clean.ref, data: spec.data }),
     ),
   )
   const trained = await record.stage('train', (stage) => {
@@ -51,7 +44,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
       args: [
         {
-          input: { jobId, attempt: 1, base, tokenized: tokenized.ref, settings: spec.train },
+          input: { jobId, attempt: 1, base, tokenized: tokenized.ref },
           queue: job.trainingQueue,
           heartbeatSeconds: job.heartbeatSeconds,
         },
@@ -94,16 +87,17 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
         merged: merged.ref,
         settings: spec.quantize,
         batchSize: spec.eval.batchSize,
+        name: spec.publish.name,
       }),
     ),
   )
   const artifacts = {
     clean: clean.ref,
-    tokenize: tokenized.ref,
+    tokenized: tokenized.ref,
     adapter: trained.ref,
     evaluation: evaluated.ref,
     merged: merged.ref,
-    quantized: quantized.ref,
+    ...(quantized.ref && { quantized: quantized.ref }),
   }
   const published = await record.stage('publish', (stage) =>
     withRetries(stage, (attempt) =>

@@ -51,7 +51,7 @@ export class JobRecord {
     try {
       const outcome = await run(record)
       status.state = outcome.skipped ? 'skipped' : 'done'
-      status.summary = outcome.summary
+      status.summary = { ...outcome.summary }
       if (outcome.ref) status.digest = outcome.ref.digest
       delete status.failure
       return outcome

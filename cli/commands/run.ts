@@ -54,7 +54,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
       return
     }
     const end = await runJob(session, request, outputs.terminal, interrupt)
-    await reportEnd(session, request, end, `temper run ${file}`, outputs)
+    await reportEnd(session, request.name, end, `temper run ${file}`, outputs)
   } finally {
     await session.close()
   }

@@ -1,6 +1,7 @@
 import type { StageProgress } from '../../src/stages/stage-progress.ts'
 import type { StageStatus } from '../../workflows/job.ts'
-import { formatChange, formatCount, formatLoss, formatSeconds } from './format.ts'
+import { formatCount, formatLoss, formatSeconds } from './format.ts'
+import { summaryTexts } from './summary-texts.ts'
 
 /** What a stage is doing, has done or has failed with, in one line without its name. */
 export function stageText(

@@ -25,7 +25,8 @@ export async function clean(context: StageContext, { data }: CleanInput): Promis
   const settings = { format, ...(columns && { columns }), clean: rules, evalFraction }
   const inputs: Record<string, string> = {}
   for (const [kind, paths] of Object.entries({ train: data.train, eval: data.eval })) {
-    for (const [index, path] of paths.entries()) inputs[`${kind}/${index}/${basename(path)}`] = await digestOfFile(path, context.signal)
+    for (const [index, path] of paths.entries())
+      inputs[`${kind}/${index}/${basename(path)}`] = await digestOfFile(path, context.signal)
   }
   return runStage(context, { stage: 'clean', version: VERSION, inputs, settings }, (outDir) =>
     cleanRows({

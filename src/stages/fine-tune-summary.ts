@@ -1,7 +1,7 @@
 import type { ArtifactRef } from '../store/artifact.ts'
 import type { EvaluateSummary } from './evaluate.ts'
 import type { PublishSummary } from './publish.ts'
-import type { TrainSummary } from './train.ts'
+import type { TrainSummary } from '../train/train-task.ts'
 
 /** The artifacts of a fine-tune by what they hold. */
 export interface FineTuneArtifacts {

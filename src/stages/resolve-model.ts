@@ -26,11 +26,13 @@ export interface ResolvedModel {
   training: TrainSettings
 }
 
+export type ResolveModelOutcome = StageOutcome<ResolvedModel>
+
 /** Finds the base model, fetches it where it has to be fetched, and opens it once: an unsupported one is refused before any work is done. */
 export async function resolveModel(
   context: StageContext,
   input: ResolveModelInput,
-): Promise<StageOutcome<ResolvedModel>> {
+): Promise<ResolveModelOutcome> {
   const { path, digest, revision } = await identify(context, input.model)
   const model = openBaseModel(path)
   try {

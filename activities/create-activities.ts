@@ -1,0 +1,24 @@
+import type { Activities } from './activities.ts'
+import { cleanActivity } from './clean.ts'
+import { evaluateActivity } from './evaluate.ts'
+import { mergeActivity } from './merge.ts'
+import { publishActivity } from './publish.ts'
+import { quantizeActivity } from './quantize.ts'
+import { resolveModelActivity } from './resolve-model.ts'
+import type { WorkerPlace } from './stage-activity.ts'
+import { tokenizeActivity } from './tokenize.ts'
+import { trainActivity } from './train.ts'
+
+/** All activities, bound to the place where this worker runs. */
+export function createActivities(place: WorkerPlace): Activities {
+  return {
+    resolveModel: resolveModelActivity(place),
+    clean: cleanActivity(place),
+    tokenize: tokenizeActivity(place),
+    train: trainActivity(place),
+    evaluate: evaluateActivity(place),
+    merge: mergeActivity(place),
+    quantize: quantizeActivity(place),
+    publish: publishActivity(place),
+  }
+}

@@ -1,0 +1,67 @@
+import type { CleanSummary } from '../../src/data/clean-rows.ts'
+import type { TokenizeSummary } from '../../src/data/tokenize-rows.ts'
+import type { EvaluateSummary } from '../../src/stages/evaluate.ts'
+import type { MergeSummary } from '../../src/stages/merge.ts'
+import type { PublishSummary } from '../../src/stages/publish.ts'
+import type { QuantizeSummary } from '../../src/stages/quantize.ts'
+import type { ResolvedModel } from '../../src/stages/resolve-model.ts'
+import type { TrainSummary } from '../../src/train/train-task.ts'
+import type { StageStatus } from '../../workflows/job.ts'
+import { formatBytes, formatChange, formatCount, formatLoss } from './format.ts'
+
+/** What a finished stage has to say for itself, the most telling first. */
+export function summaryTexts({ name, summary }: StageStatus): string[] {
+  if (summary === undefined) return []
+  // The stage's name says whose summary it is: both come from one record, written by the workflow.
+  switch (name) {
+    case 'model': {
+      const { family, layers, hiddenSize } = summary as unknown as ResolvedModel
+      return [family, `${layers} layers of ${hiddenSize}`]
+    }
+    case 'clean': {
+      const { format, read, kept, eval: held } = summary as unknown as CleanSummary
+      return [
+        `${formatCount(kept)} of ${formatCount(read)} rows kept`,
+        `${formatCount(held)} held out`,
+        `format ${format}`,
+      ]
+    }
+    case 'tokenize': {
+      const { trainTokens, supervisedTokens, template, dropped } = summary as unknown as TokenizeSummary
+      return [
+        `${formatCount(trainTokens)} tokens`,
+        `${formatCount(supervisedTokens)} to learn`,
+        ...(dropped > 0 ? [`${formatCount(dropped)} rows dropped`] : []),
+        template,
+      ]
+    }
+    case 'train': {
+      const { steps, firstLoss, lastLoss, tokensPerSecond, resumedFromStep } =
+        summary as unknown as TrainSummary
+      return [
+        `${formatCount(steps)} steps`,
+        `loss ${formatLoss(firstLoss)} → ${formatLoss(lastLoss)}`,
+        `${formatCount(tokensPerSecond)} tokens/s`,
+        ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
+      ]
+    }
+    case 'evaluate': {
+      const { base, tuned } = summary as unknown as EvaluateSummary
+      return [
+        `loss ${formatLoss(base.loss)} → ${formatLoss(tuned.loss)} (${formatChange(base.loss, tuned.loss)})`,
+      ]
+    }
+    case 'merge': {
+      const { dtype, bytes, loss } = summary as unknown as MergeSummary
+      return [`${dtype}, ${formatBytes(bytes)}`, `loss ${formatLoss(loss)}`]
+    }
+    case 'quantize':
+      return Object.entries((summary as unknown as QuantizeSummary).files).map(
+        ([format, { bytes, loss }]) => `${format}, ${formatBytes(bytes)} · loss ${formatLoss(loss)}`,
+      )
+    case 'publish': {
+      const { name: published, version } = summary as unknown as PublishSummary
+      return [`${published} version ${version}`]
+    }
+  }
+}
