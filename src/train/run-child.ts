@@ -61,6 +61,11 @@ export async function runChild<T extends ChildTask>(
   // The sources run as they are or compiled: the child's file has the ending of this one.
   const entry = new URL(`./child${extname(import.meta.url)}`, import.meta.url)
   const child = fork(entry, [configPath], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] })
+  options.onLog?.({
+    level: 'info',
+    message: 'child process started',
+    fields: { task: task.kind, pid: child.pid },
+  })
   const { summary, failure, evidence } = await watch(child, options)
   // What counts is what it said it finished: its files were on the disk before. How it died afterwards does not undo that.
   if (summary !== undefined) return summary as ChildSummaries[T['kind']]

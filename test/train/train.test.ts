@@ -4,32 +4,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { FencedError, InputError, NonFiniteError, StoppedError, TransientError } from '../../src/errors.ts'
-import { fineTuneSchema } from '../../src/spec/fine-tune.ts'
 import type { NamedRows } from '../../src/train/batches.ts'
 import type { LogLine, Progress } from '../../src/train/child-protocol.ts'
 import type { Engine } from '../../src/train/engine.ts'
 import { thisEnvironment } from '../../src/train/environment.ts'
 import { type TrainJob, train } from '../../src/train/train.ts'
-import { resolveTrainSettings, type TrainSettings } from '../../src/train/train-settings.ts'
+import type { TrainSettings } from '../../src/train/train-settings.ts'
 import { readState, type TrainingState, writeState } from '../../src/train/training-state.ts'
 import { linearEngine, linearRows } from './linear-engine.ts'
+import { trainSettings } from './settings.ts'
 
-const defaults = resolveTrainSettings(
-  fineTuneSchema.parse({
-    apiVersion: 'temper.dev/v1alpha1',
-    kind: 'FineTune',
-    metadata: { name: 'linear' },
-    spec: { model: { source: './m' }, data: { train: ['r.jsonl'] }, train: { threads: 1 } },
-  }).spec.train,
-)
-const base: TrainSettings = {
-  ...defaults,
+const base = trainSettings({
   learningRate: 0.05,
   weightDecay: 0.01,
   numTrainEpochs: 3,
   perDeviceTrainBatchSize: 2,
   gradientAccumulationSteps: 2,
-}
+})
 
 interface Run {
   engine: Engine
