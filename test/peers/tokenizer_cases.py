@@ -2,7 +2,7 @@
 {name: {tokenizer, cases: [{text, ids, decoded}]}} with what Python's tokenizers makes of awkward text.
 
 usage: python tokenizer_cases.py VOCABULARY_SIZE RANDOM_CASES TEXT_FILE...     needs: tokenizers
-The committed test/fixtures/tokenizer-cases.json: tokenizer_cases.py 400 20 LICENSE, with tokenizers 0.23.3.
+The committed test/fixtures/tokenizer-cases.json: tokenizer_cases.py 310 20 LICENSE, with tokenizers 0.23.3.
 """
 import json, random, sys
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
