@@ -44,8 +44,9 @@ export function htmlMarkup(source: string): Markup[] {
           found.push({ kind: 'close', name, start: start - 2, end: bracket + 1 })
       },
       oncomment(start, end) {
-        if (source.startsWith('<!--', start - 4))
-          found.push({ kind: 'comment', start: start - 4, end: end + 1 })
+        // Not one that is never closed: the tokenizer would take all the rest for it.
+        const isWhole = source.startsWith('<!--', start - 4) && source.startsWith('-->', end - 2)
+        if (isWhole) found.push({ kind: 'comment', start: start - 4, end: end + 1 })
       },
       ondeclaration(start, end) {
         if (/^doctype/i.test(source.slice(start, start + 7)))
