@@ -16,16 +16,21 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** How often a folder may vanish between its making and its use: whoever tidies empty folders does it once. */
+const MAX_VANISHED = 8
+
 /**
  * Makes a folder and those above it, each durable in its parent. Not with mkdir's `recursive`: in a file system that makes no
  * folders (/proc) Node 24 never comes back from it.
  */
 export async function makeFolder(folder: string): Promise<void> {
   const parent = path.dirname(folder)
-  if (await makeOne(folder)) return
-  if (parent === folder || (await isFolder(parent))) throw noFolder(parent)
-  await makeFolder(parent)
-  if (!(await makeOne(folder))) throw noFolder(parent)
+  for (let tries = 0; tries < MAX_VANISHED; tries++) {
+    if (await makeOne(folder)) return
+    // Where the parent is there by now, another process has just made it.
+    if (!(await isFolder(parent))) await makeFolder(parent)
+  }
+  throw new InputError(`no folder can be made in ${parent}; choose another place`)
 }
 
 /** False where the folder's parent is missing (or takes no folders). A file of that name shows itself in the next step. */
@@ -40,9 +45,6 @@ async function makeOne(folder: string): Promise<boolean> {
     throw error
   }
 }
-
-const noFolder = (parent: string) =>
-  new InputError(`no folder can be made in ${parent}; choose another place`)
 
 async function isFolder(name: string): Promise<boolean> {
   try {
@@ -88,9 +90,6 @@ export async function copyIntoPlace(source: string, target: string): Promise<voi
     await rm(temporary, { force: true })
   }
 }
-
-/** How often a folder may vanish between its making and its use: whoever tidies empty folders does it once. */
-const MAX_VANISHED = 8
 
 /** Does `place` in a folder that is made first, again where somebody tidied the empty folder away in between. */
 export async function inFolder<T>(folder: string, place: () => Promise<T>): Promise<T> {

@@ -225,18 +225,16 @@ export async function openFileStore(root: string): Promise<Store> {
   }
 }
 
-/** Keys of all plain files below a folder, in the order of their bytes. Registers show through their plain file. */
+/** Keys of all plain files below a folder. Registers show through their plain file. */
 async function* keysBelow(root: string, prefix: string): AsyncIterable<string> {
   const entries = await readdir(path.join(root, prefix), { withFileTypes: true }).catch((error: unknown) => {
     if (isMissing(error)) return []
     throw error
   })
-  // A folder sorts as if its name ended in a slash, which is how its keys go on.
-  const names = entries.map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort()
-  for (const name of names) {
-    const key = `${prefix}${name}`
-    if (keyFault(key.replace(/\/$/, '')) !== undefined) continue
-    if (name.endsWith('/')) yield* keysBelow(root, key)
-    else yield key
+  for (const entry of entries) {
+    const key = prefix + entry.name
+    if (keyFault(key) !== undefined) continue // A register's generations and the temporary files.
+    if (entry.isDirectory()) yield* keysBelow(root, `${key}/`)
+    else if (entry.isFile()) yield key
   }
 }

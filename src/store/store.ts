@@ -39,7 +39,7 @@ export interface Store {
   download(key: string, localPath: string): Promise<void>
   /** A stream of the object's bytes (for large files read once). */
   stream(key: string): Promise<Readable>
-  /** Every object whose key begins with `prefix`, in the order of the keys' bytes. */
+  /** Every object whose key begins with `prefix`, in no order: servers differ in it. */
   list(prefix: string): AsyncIterable<StoredObject>
   /** No error where nothing is there. For keys that nobody writes any more. */
   remove(key: string): Promise<void>

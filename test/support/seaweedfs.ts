@@ -8,7 +8,7 @@ import { homedir, tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { CreateBucketCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 
 /** A real S3 server for tests: SeaweedFS, one static binary from the Python package index. */
 export interface SeaweedFs {
@@ -163,7 +163,7 @@ async function spawnServer(binary: string, folder: string, output: string[]): Pr
   }
 }
 
-/** Waits until the server answers a signed request, or throws. */
+/** Waits until the server has stored an object (its volumes come up after its address does), or throws. */
 async function serving(server: SeaweedFs): Promise<void> {
   const { endpoint, accessKeyId, secretAccessKey } = server
   const credentials = { accessKeyId, secretAccessKey }
@@ -177,7 +177,8 @@ async function serving(server: SeaweedFs): Promise<void> {
   try {
     for (let waited = 0; ; waited += 100) {
       try {
-        await client.send(new ListBucketsCommand({}))
+        await client.send(new CreateBucketCommand({ Bucket: 'ready' })).catch(ignoreExisting)
+        await client.send(new PutObjectCommand({ Bucket: 'ready', Key: 'ready', Body: 'ready' }))
         return
       } catch (error) {
         if (waited >= READY_MILLISECONDS || !isRunning(server.pid)) throw error
@@ -187,6 +188,10 @@ async function serving(server: SeaweedFs): Promise<void> {
   } finally {
     client.destroy()
   }
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!(error instanceof Error && error.name.startsWith('BucketAlready'))) throw error
 }
 
 function isRunning(pid: number): boolean {
