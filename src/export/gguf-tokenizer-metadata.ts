@@ -1,6 +1,6 @@
 import { InputError } from '../errors.ts'
 import type { GgufMetadata } from '../formats/gguf-values.ts'
-import { isJsonObject, type JsonObject } from '../formats/json-file.ts'
+import { isJsonObject } from '../formats/json-file.ts'
 import { GGUF_TOKEN_TYPE } from '../tokenizer/gguf-tokenizer.ts'
 import { ggufPreTokenizerName } from '../tokenizer/pre-tokenizers.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -71,6 +71,6 @@ export function ggufTokenizerMetadata(
 
 function unknownId(tokenizer: Tokenizer): number | undefined {
   const entry: unknown = tokenizer.files.tokenizerConfig.unk_token
-  const token = isJsonObject(entry) ? (entry as JsonObject).content : entry
+  const token = isJsonObject(entry) ? entry.content : entry
   return typeof token === 'string' ? tokenizer.idOf(token) : undefined
 }

@@ -48,17 +48,27 @@ function addProduct(weight: Float32Array, { a, b }: AdapterModule, scale: number
     // Four of A's rows at a time: a quarter of the loads and stores of the running sums, twice as fast.
     for (; k + 4 <= r; k += 4) {
       const at = out * r + k
-      const [b0, b1, b2, b3] = [b.data[at]!, b.data[at + 1]!, b.data[at + 2]!, b.data[at + 3]!]
+      const [b0, b1, b2, b3] = [
+        b.data[at] as number,
+        b.data[at + 1] as number,
+        b.data[at + 2] as number,
+        b.data[at + 3] as number,
+      ]
       const [a0, a1, a2, a3] = [k * size, (k + 1) * size, (k + 2) * size, (k + 3) * size]
       for (let j = 0; j < size; j++)
         row[j] =
-          row[j]! + b0 * a.data[a0 + j]! + b1 * a.data[a1 + j]! + b2 * a.data[a2 + j]! + b3 * a.data[a3 + j]!
+          (row[j] as number) +
+          b0 * (a.data[a0 + j] as number) +
+          b1 * (a.data[a1 + j] as number) +
+          b2 * (a.data[a2 + j] as number) +
+          b3 * (a.data[a3 + j] as number)
     }
     for (; k < r; k++) {
-      const factor = b.data[out * r + k]!
-      for (let j = 0; j < size; j++) row[j] = row[j]! + factor * a.data[k * size + j]!
+      const factor = b.data[out * r + k] as number
+      for (let j = 0; j < size; j++) row[j] = (row[j] as number) + factor * (a.data[k * size + j] as number)
     }
     const start = out * size
-    for (let j = 0; j < size; j++) weight[start + j] = weight[start + j]! + scale * row[j]!
+    for (let j = 0; j < size; j++)
+      weight[start + j] = (weight[start + j] as number) + scale * (row[j] as number)
   }
 }

@@ -45,7 +45,7 @@ function parseConfig(json: JsonObject, where: string): LoraConfig {
   for (const field of ['use_dora', 'fan_in_fan_out', 'lora_bias'])
     if (json[field] === true) unsupported(field, 'false')
   for (const field of ['rank_pattern', 'alpha_pattern'])
-    if (Object.keys((json[field] ?? {}) as JsonObject).length > 0) unsupported(field, '{}')
+    if (Object.keys(json[field] ?? {}).length > 0) unsupported(field, '{}')
   for (const field of ['modules_to_save', 'layer_replication', 'trainable_token_indices'])
     if ((json[field] ?? null) !== null) unsupported(field, 'null')
   const number = (field: string, least: number): number => {

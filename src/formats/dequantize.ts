@@ -50,7 +50,7 @@ function aligned(bytes: Uint8Array<ArrayBuffer>, width: number): ArrayBuffer {
 }
 
 function half(b: Uint8Array, at: number): number {
-  return halfToNumber(b[at]! | (b[at + 1]! << 8))
+  return halfToNumber((b[at] as number) | ((b[at + 1] as number) << 8))
 }
 
 function int8(byte: number): number {
@@ -62,7 +62,7 @@ function int8(byte: number): number {
 function q4_0(b: Uint8Array, at: number, out: Float32Array, to: number): void {
   const d = half(b, at)
   for (let j = 0; j < 16; j++) {
-    const q = b[at + 2 + j]!
+    const q = b[at + 2 + j] as number
     out[to + j] = ((q & 15) - 8) * d
     out[to + 16 + j] = ((q >> 4) - 8) * d
   }
@@ -72,7 +72,7 @@ function q4_1(b: Uint8Array, at: number, out: Float32Array, to: number): void {
   const d = half(b, at)
   const m = half(b, at + 2)
   for (let j = 0; j < 16; j++) {
-    const q = b[at + 4 + j]!
+    const q = b[at + 4 + j] as number
     out[to + j] = (q & 15) * d + m
     out[to + 16 + j] = (q >> 4) * d + m
   }
@@ -82,7 +82,7 @@ function q5_0(b: Uint8Array, at: number, out: Float32Array, to: number): void {
   const d = half(b, at)
   const fifth = fifthBits(b, at + 2)
   for (let j = 0; j < 16; j++) {
-    const q = b[at + 6 + j]!
+    const q = b[at + 6 + j] as number
     out[to + j] = (((q & 15) | (((fifth >>> j) & 1) << 4)) - 16) * d
     out[to + 16 + j] = (((q >> 4) | (((fifth >>> (j + 16)) & 1) << 4)) - 16) * d
   }
@@ -93,30 +93,39 @@ function q5_1(b: Uint8Array, at: number, out: Float32Array, to: number): void {
   const m = half(b, at + 2)
   const fifth = fifthBits(b, at + 4)
   for (let j = 0; j < 16; j++) {
-    const q = b[at + 8 + j]!
+    const q = b[at + 8 + j] as number
     out[to + j] = ((q & 15) | (((fifth >>> j) & 1) << 4)) * d + m
     out[to + 16 + j] = ((q >> 4) | (((fifth >>> (j + 16)) & 1) << 4)) * d + m
   }
 }
 
 function fifthBits(b: Uint8Array, at: number): number {
-  return b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)
+  return (
+    (b[at] as number) |
+    ((b[at + 1] as number) << 8) |
+    ((b[at + 2] as number) << 16) |
+    ((b[at + 3] as number) << 24)
+  )
 }
 
 function q8_0(b: Uint8Array, at: number, out: Float32Array, to: number): void {
   const d = half(b, at)
-  for (let j = 0; j < 32; j++) out[to + j] = int8(b[at + 2 + j]!) * d
+  for (let j = 0; j < 32; j++) out[to + j] = int8(b[at + 2 + j] as number) * d
 }
 
 // The K formats: 256 numbers in sub-blocks of 32 (Q4_K, Q5_K) or 16 (Q6_K), each with a scale of its own.
 
 /** Six-bit scale and minimum of sub-block `j` of eight, packed into twelve bytes (get_scale_min_k4). */
 function scaleOf(b: Uint8Array, at: number, j: number): number {
-  return j < 4 ? b[at + j]! & 63 : (b[at + j + 4]! & 15) | ((b[at + j - 4]! >> 6) << 4)
+  return j < 4
+    ? (b[at + j] as number) & 63
+    : ((b[at + j + 4] as number) & 15) | (((b[at + j - 4] as number) >> 6) << 4)
 }
 
 function minimumOf(b: Uint8Array, at: number, j: number): number {
-  return j < 4 ? b[at + j + 4]! & 63 : (b[at + j + 4]! >> 4) | ((b[at + j]! >> 6) << 4)
+  return j < 4
+    ? (b[at + j + 4] as number) & 63
+    : ((b[at + j + 4] as number) >> 4) | (((b[at + j] as number) >> 6) << 4)
 }
 
 function q4_K(b: Uint8Array, at: number, out: Float32Array, to: number): void {
@@ -127,7 +136,8 @@ function q4_K(b: Uint8Array, at: number, out: Float32Array, to: number): void {
     const minimum = dMinimum * minimumOf(b, at + 4, j)
     const q = at + 16 + (j >> 1) * 32 // two sub-blocks share 32 bytes: low halves, then high halves
     const shift = (j & 1) * 4
-    for (let k = 0; k < 32; k++) out[to + j * 32 + k] = scale * ((b[q + k]! >> shift) & 15) - minimum
+    for (let k = 0; k < 32; k++)
+      out[to + j * 32 + k] = scale * (((b[q + k] as number) >> shift) & 15) - minimum
   }
 }
 
@@ -140,8 +150,8 @@ function q5_K(b: Uint8Array, at: number, out: Float32Array, to: number): void {
     const q = at + 48 + (j >> 1) * 32
     const shift = (j & 1) * 4
     for (let k = 0; k < 32; k++) {
-      const fifth = (b[at + 16 + k]! >> j) & 1 // bit j of byte k belongs to number k of sub-block j
-      out[to + j * 32 + k] = scale * (((b[q + k]! >> shift) & 15) | (fifth << 4)) - minimum
+      const fifth = ((b[at + 16 + k] as number) >> j) & 1 // bit j of byte k belongs to number k of sub-block j
+      out[to + j * 32 + k] = scale * ((((b[q + k] as number) >> shift) & 15) | (fifth << 4)) - minimum
     }
   }
 }
@@ -155,8 +165,10 @@ function q6_K(b: Uint8Array, at: number, out: Float32Array, to: number): void {
     for (let part = 0; part < 4; part++) {
       const shift = (part >> 1) * 4
       for (let k = 0; k < 32; k++) {
-        const q = ((b[low + (part & 1) * 32 + k]! >> shift) & 15) | (((b[high + k]! >> (part * 2)) & 3) << 4)
-        const scale = d * int8(b[scales + part * 2 + (k >> 4)]!)
+        const q =
+          (((b[low + (part & 1) * 32 + k] as number) >> shift) & 15) |
+          ((((b[high + k] as number) >> (part * 2)) & 3) << 4)
+        const scale = d * int8(b[scales + part * 2 + (k >> 4)] as number)
         out[to + n * 128 + part * 32 + k] = scale * (q - 32)
       }
     }

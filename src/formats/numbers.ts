@@ -25,13 +25,13 @@ function buildHalfTable(): Float32Array {
 /** One half's bits as a number. */
 export function halfToNumber(bits: number): number {
   halfTable ??= buildHalfTable()
-  return halfTable[bits & 0xffff]!
+  return halfTable[bits & 0xffff] as number
 }
 
 /** One number (rounded to float32 first) as a half's bits. */
 export function numberToHalf(value: number): number {
   scratchFloat[0] = value
-  const bits = scratchBits[0]!
+  const bits = scratchBits[0] as number
   const sign = (bits >>> 16) & 0x8000
   const magnitude = bits & 0x7fffffff
   if (magnitude > 0x7f800000) return sign | 0x7e00
@@ -52,19 +52,19 @@ export function halfToFloat32(halves: Uint16Array): Float32Array {
   halfTable ??= buildHalfTable()
   const table = halfTable
   const out = new Float32Array(halves.length)
-  for (let i = 0; i < halves.length; i++) out[i] = table[halves[i]!]!
+  for (let i = 0; i < halves.length; i++) out[i] = table[halves[i] as number] as number
   return out
 }
 
 export function float32ToHalf(values: Float32Array): Uint16Array {
   const out = new Uint16Array(values.length)
-  for (let i = 0; i < values.length; i++) out[i] = numberToHalf(values[i]!)
+  for (let i = 0; i < values.length; i++) out[i] = numberToHalf(values[i] as number)
   return out
 }
 
 export function bfloat16ToFloat32(values: Uint16Array): Float32Array {
   const bits = new Uint32Array(values.length)
-  for (let i = 0; i < values.length; i++) bits[i] = values[i]! << 16
+  for (let i = 0; i < values.length; i++) bits[i] = (values[i] as number) << 16
   return new Float32Array(bits.buffer)
 }
 
@@ -72,7 +72,7 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const out = new Uint16Array(values.length)
   for (let i = 0; i < values.length; i++) {
-    const b = bits[i]!
+    const b = bits[i] as number
     out[i] = (b & 0x7fffffff) > 0x7f800000 ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16
   }
   return out

@@ -12,7 +12,7 @@ export function quantizeQ8(values: Float32Array): Uint8Array<ArrayBuffer> {
     const from = block * 32
     let largest = 0
     for (let j = from; j < from + 32; j++) {
-      const magnitude = Math.abs(values[j]!)
+      const magnitude = Math.abs(values[j] as number)
       if (magnitude > largest) largest = magnitude
     }
     const scale = Math.fround(largest / 127)
@@ -22,7 +22,7 @@ export function quantizeQ8(values: Float32Array): Uint8Array<ArrayBuffer> {
     out[at] = bits & 255
     out[at + 1] = bits >> 8
     for (let j = 0; j < 32; j++) {
-      const scaled = Math.fround(values[from + j]! * inverse)
+      const scaled = Math.fround((values[from + j] as number) * inverse)
       out[at + 2 + j] = scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5)
     }
   }

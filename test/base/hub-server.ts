@@ -46,13 +46,13 @@ export async function startTestHub({ name, files, sha = COMMIT }: TestRepository
     const digest = (request.url ?? '').slice(1)
     const [, bytes] = Object.entries(files).find(([, content]) => sha256(content) === digest) ?? []
     const status = hub.statuses.shift()
-    if (status !== undefined || bytes === undefined) return void answer(request, response, status ?? 404)
+    if (status !== undefined || bytes === undefined) return answer(request, response, status ?? 404)
     send(request, response, hub.corrupt ? Buffer.alloc(bytes.length, 7) : bytes, hub.cuts.shift())
   })
   const api = createServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://hub')
     if (hub.token !== undefined && request.headers.authorization !== `Bearer ${hub.token}`)
-      return void answer(request, response, 401)
+      return answer(request, response, 401)
     if (
       url.pathname === `/api/models/${name}/revision/main` ||
       url.pathname === `/api/models/${name}/revision/${COMMIT}`
@@ -63,14 +63,14 @@ export async function startTestHub({ name, files, sha = COMMIT }: TestRepository
         blobId: gitSha(bytes),
         ...(large(rfilename) ? { lfs: { sha256: sha256(bytes), size: bytes.length, pointerSize: 130 } } : {}),
       }))
-      return void answer(request, response, 200, Buffer.from(JSON.stringify({ sha, siblings })))
+      return answer(request, response, 200, Buffer.from(JSON.stringify({ sha, siblings })))
     }
     const file = url.pathname.startsWith(`/${name}/resolve/${COMMIT}/`)
       ? decodeURIComponent(url.pathname.slice(`/${name}/resolve/${COMMIT}/`.length))
       : ''
     const bytes = files[file]
-    if (!bytes) return void answer(request, response, 404)
-    if (!large(file)) return void send(request, response, bytes)
+    if (!bytes) return answer(request, response, 404)
+    if (!large(file)) return send(request, response, bytes)
     response.setHeader('location', `${address(storage)}/${sha256(bytes)}`)
     response.setHeader('x-linked-etag', `"${sha256(bytes)}"`)
     answer(request, response, 302)

@@ -24,15 +24,30 @@ test('rows of a head move from halves to neighbours and back', () => {
   assert.deepEqual(fromNeighbourPairs(moved, 2, 4), rows)
 })
 
+async function write(folder: string, path: string, kind?: string): Promise<void> {
+  const base = openBaseModel(folder)
+  const tokenizer = kind === undefined ? base.tokenizer : referenceTokenizer(kind)
+  assert(tokenizer)
+  try {
+    await writeGguf(path, {
+      config: base.config,
+      weights: base.weights,
+      tokenizer,
+      type: 'Q8_0',
+      name: 'tiny',
+    })
+  } finally {
+    base.close()
+  }
+}
+
 async function exported(
   model: 'tiny-llama' | 'tiny-qwen2',
   name: string,
 ): Promise<{ folder: string; path: string }> {
   const folder = modelFolder(parent, model, `${name}-folder`)
   const path = join(parent, `${name}.gguf`)
-  const { config, weights, tokenizer = assert.fail(), close } = openBaseModel(folder)
-  await writeGguf(path, { config, weights, tokenizer, type: 'Q8_0', name: 'tiny' })
-  close()
+  await write(folder, path)
   return { folder, path }
 }
 
@@ -58,17 +73,8 @@ for (const model of ['tiny-llama', 'tiny-qwen2'] as const)
 for (const [kind, { cases }] of Object.entries(referenceTokenizers)) {
   if (kind === 'sentencepiece' || kind === 'metaspace') continue
   test(`${kind}: the tokenizer inside a GGUF gives the ids of the one it was made from`, async () => {
-    const folder = modelFolder(parent, 'tiny-llama', `tokenizer-${kind}`)
-    const { config, weights, close } = openBaseModel(folder)
     const path = join(parent, `tokenizer-${kind}.gguf`)
-    await writeGguf(path, {
-      config,
-      weights,
-      tokenizer: referenceTokenizer(kind),
-      type: 'Q8_0',
-      name: 'tiny',
-    })
-    close()
+    await write(modelFolder(parent, 'tiny-llama', `tokenizer-${kind}`), path, kind)
     const gguf = openBaseModel(path)
     // GGUF has no words for an added token's conditions: texts with such a token are left out.
     for (const { text, ids } of cases.filter(({ text }) => !/tool|<call>/.test(text)))
@@ -108,28 +114,16 @@ test('in the file: q and k of a Llama are moved, a tied head is absent, norms ar
 })
 
 test('a NaN is refused and leaves no file; a tokenizer that GGUF has no name for is refused', async () => {
-  const {
-    config,
-    weights,
-    tokenizer = assert.fail(),
-    close,
-  } = openBaseModel(modelFolder(parent, 'tiny-llama', 'nan'))
+  const folder = modelFolder(parent, 'tiny-llama', 'nan')
   const path = join(parent, 'nan.gguf')
-  const poisoned = { ...weights, float32: (name: string) => weights.float32(name).fill(NaN, 5, 6) }
-  await assert.rejects(
-    writeGguf(path, { config, weights: poisoned, tokenizer, type: 'Q8_0', name: 'x' }),
-    NonFiniteError,
-  )
+  const base = openBaseModel(folder)
+  const weights = { ...base.weights, float32: (name: string) => base.weights.float32(name).fill(NaN, 5, 6) }
+  const tokenizer = referenceTokenizer('smollm')
+  const poisoned = writeGguf(path, { config: base.config, weights, tokenizer, type: 'Q8_0', name: 'x' })
+  await assert.rejects(poisoned, NonFiniteError)
   assert(!existsSync(path))
-  const other = writeGguf(path, {
-    config,
-    weights,
-    tokenizer: referenceTokenizer('metaspace'),
-    type: 'Q8_0',
-    name: 'x',
-  })
-  await assert.rejects(other, /the base model's tokenizer has no name in GGUF/)
-  close()
+  base.close()
+  await assert.rejects(write(folder, path, 'metaspace'), /the base model's tokenizer has no name in GGUF/)
 })
 
 const change =

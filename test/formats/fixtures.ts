@@ -6,5 +6,7 @@ const entries = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<
 
 /** The bytes of one field of ggml-blocks.json, in a buffer of their own. */
 export function fixture(entry: string, field: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Buffer.from(entries[entry]![field]!, 'base64'))
+  const text = entries[entry]?.[field]
+  if (text === undefined) throw new Error(`no ${entry}.${field} in the fixture`)
+  return Uint8Array.from(Buffer.from(text, 'base64'))
 }
