@@ -55,7 +55,7 @@ function candidatesOf(kind: KindDoc): Candidate[] {
   return rows
 }
 
-/** Each description once, whatever object it stands in, and few rows of one field. */
+/** Each question once (two API groups have an Event), each description once, whatever it stands in, and few rows of one field. */
 function unlike(rows: readonly Candidate[]): Candidate[] {
   const seen = new Set<string>()
   const ofField = new Map<string, number>()
@@ -66,8 +66,9 @@ function unlike(rows: readonly Candidate[]): Candidate[] {
       .replace(/[^a-zA-Z]/g, '')
       .toLowerCase()
     const count = field === '' ? 0 : (ofField.get(field) ?? 0)
-    if (seen.has(content) || count >= MAX_ROWS_OF_A_FIELD) return false
-    seen.add(content)
+    const place = `${kind}.${field}`
+    if (seen.has(content) || seen.has(place) || count >= MAX_ROWS_OF_A_FIELD) return false
+    seen.add(content).add(place)
     ofField.set(field, count + 1)
     return true
   })

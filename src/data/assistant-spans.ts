@@ -5,7 +5,7 @@ import type { ChatTemplate } from './chat-template.ts'
 export interface RenderedRow {
   text: string
   spans: AnswerSpan[]
-  /** What the model is given to answer the last trained turn: its context, opened by the template's generation prompt. */
+  /** What the model is given to answer the last trained turn: the text up to it. */
   prompt: string
 }
 
@@ -41,7 +41,7 @@ export function renderRow(template: ChatTemplate, messages: readonly ChatMessage
       context !== undefined && text.startsWith(context) && context.length <= differing.end
         ? context.length
         : differing.start
-    prompt = context ?? text.slice(0, start)
+    prompt = text.slice(0, start)
     const span = marks?.[answers.indexOf(index)] ?? { start, end: differing.end }
     return { ...span, answerEnd: differing.end, isLast: index === messages.length - 1 }
   })

@@ -22,7 +22,7 @@ export function columnNames(columns: DataSettings['columns']): ColumnNames {
 }
 
 /** ShareGPT's name for the list of messages. Read as messages, without being mapped. */
-export const SHAREGPT_FIELD = 'conversations'
+const SHAREGPT_FIELD = 'conversations'
 
 /** The field of `row` with its messages. */
 export function messagesField(row: Fields, names: ColumnNames): string {

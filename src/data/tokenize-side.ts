@@ -114,13 +114,13 @@ async function tokenizeBatch(
       }
       // As TRL does: the beginning is kept.
       ids.length = mask.length = maxLength
-      side.truncated++
     }
     const learnt = mask.reduce((sum, one) => sum + one, 0)
     if (learnt === 0) {
       await drop(row, tokens > maxLength ? NOTHING_LEFT : NOTHING_TO_LEARN, tokens)
       continue
     }
+    if (tokens > maxLength) side.truncated++
     side.rows.add(ids, mask)
     side.ids.push(row.id)
     side.supervisedTokens += learnt
@@ -179,6 +179,6 @@ function checkSide(side: TokenizedSide, options: SideOptions, read: number, shor
   }
   if (side.supervisedEndOfTurn === 0 && name === 'train')
     throw new InputError(
-      `None of the ${side.rows.count} training rows teaches the end of an answer (${JSON.stringify(mask.endOfTurn.token)}): ${side.truncated} are cut off before it and ${template.label} writes it in no other; raise spec.data.maxLength or choose another spec.data.template`,
+      `None of the ${side.rows.count} training rows teaches the end of an answer (${JSON.stringify(mask.endOfTurn.token)}): ${side.truncated} of them are cut off, and ${template.label} writes it in no other; raise spec.data.maxLength or choose another spec.data.template`,
     )
 }
