@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { StoppedError } from '../errors.ts'
 
-/** Called from time to time while rows go by. `of` is the number of rows where it is known. */
+/** Called from time to time while rows go by. `of` is the number of rows where it is known: cleaning reads its files once only. */
 export type DataProgress = (report: { step: 'clean' | 'tokenize'; rows: number; of?: number }) => void
 
 /** Rows between two breaths: text work is synchronous, and heartbeats and signals need the event loop. */

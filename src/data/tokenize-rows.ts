@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { InputError } from '../errors.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
@@ -80,12 +81,27 @@ export async function tokenizeRows(options: TokenizeRowsOptions): Promise<Tokeni
       settings,
       maxLength,
       dropped,
-      progress,
       signal,
     }
-    const path = (name: string) => join(cleanDir, `${name}.jsonl`)
-    const train = await tokenizeSide({ ...shared, name: 'train', path: path('train'), maxSamples: 0 })
-    const held = await tokenizeSide({ ...shared, name: 'eval', path: path('eval'), maxSamples: MAX_SAMPLES })
+    const paths = { train: join(cleanDir, 'train.jsonl'), eval: join(cleanDir, 'eval.jsonl') }
+    const trainRows = await countLines(paths.train)
+    const of = trainRows + (await countLines(paths.eval))
+    const report = (before: number) => (rows: number) =>
+      progress?.({ step: 'tokenize', rows: before + rows, of })
+    const train = await tokenizeSide({
+      ...shared,
+      name: 'train',
+      path: paths.train,
+      maxSamples: 0,
+      report: report(0),
+    })
+    const held = await tokenizeSide({
+      ...shared,
+      name: 'eval',
+      path: paths.eval,
+      maxSamples: MAX_SAMPLES,
+      report: report(trainRows),
+    })
     await writeSides(outDir, train, held, template)
     await dropped.close()
     const droppedFor = added(train.dropped, held.dropped)
@@ -145,6 +161,13 @@ async function withBos(
   const example = await renderExample(template, renderer)
   if (example.text.startsWith(bos.token)) return template
   return { ...template, source: `{{ bos_token }}${template.source}` }
+}
+
+async function countLines(path: string): Promise<number> {
+  let lines = 0
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>)
+    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) lines++
+  return lines
 }
 
 async function writeSides(

@@ -2,7 +2,7 @@ import { InputError } from '../errors.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { CanonicalRow, ChatMessage } from './canonical-row.ts'
 import type { ChosenTemplate } from './choose-template.ts'
-import { breathe, type DataProgress, ROWS_PER_BREATH } from './data-progress.ts'
+import { breathe, ROWS_PER_BREATH } from './data-progress.ts'
 import type { JsonlWriter } from './jsonl-writer.ts'
 import { encodeOnce, type MaskOptions, maskRow } from './loss-mask.ts'
 import { readRows } from './read-rows.ts'
@@ -44,7 +44,8 @@ export interface SideOptions {
   maxLength: number
   maxSamples: number
   dropped: JsonlWriter
-  progress: DataProgress | undefined
+  /** Called with the rows done so far. */
+  report: (rows: number) => void
   signal: AbortSignal | undefined
 }
 
@@ -53,7 +54,7 @@ const BATCH_CHARACTERS = 1 << 20
 
 /** Tokenizes one file of clean rows. InputError where no row of it is left, or none with anything to learn. */
 export async function tokenizeSide(options: SideOptions): Promise<TokenizedSide> {
-  const { name, path, progress, signal } = options
+  const { name, path, report, signal } = options
   const side: TokenizedSide = {
     rows: new RowCollector(),
     ids: [],
@@ -72,7 +73,7 @@ export async function tokenizeSide(options: SideOptions): Promise<TokenizedSide>
     shortest = Math.min(shortest, await tokenizeBatch(batch, options, side))
     batch = []
     characters = 0
-    progress?.({ step: 'tokenize', rows: read })
+    report(read)
     await breathe(signal)
   }
   for await (const { value } of readRows({ name: `${name}.jsonl`, path })) {

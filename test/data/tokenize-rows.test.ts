@@ -40,7 +40,9 @@ async function tokenize({
   const { outDir: cleanDir } = await clean({ eval: EVAL, ...input })
   const outDir = join(testFolder(), 'out')
   mkdirSync(outDir)
+  const reports: { rows: number; of?: number }[] = []
   const summary = await tokenizeRows({
+    progress: (report) => reports.push(report),
     cleanDir,
     tokenizer,
     settings: {
@@ -53,6 +55,8 @@ async function tokenize({
     modelMaxPositions,
     outDir,
   })
+  const last = reports.at(-1)
+  assert.ok(last && last.rows > 0 && last.rows === last.of)
   const rows = readTokenizedRows(join(outDir, 'train.safetensors'))
   const train = Array.from({ length: rows.count }, (_, row) => {
     const [ids, mask] = [[...rows.ids(row)], rows.lossMask(row)]
