@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url'
 import { InputError } from '../errors.ts'
 import { openFileStore } from './file-store.ts'
 import type { S3Options } from './s3-client.ts'
-import { openS3Store } from './s3-store.ts'
 import type { Store } from './store.ts'
 
 /**
@@ -16,7 +15,11 @@ export async function openStore(uri: string, options: { s3?: S3Options } = {}): 
       `the store ${JSON.stringify(uri)} ${reason}; write file:///absolute/folder or s3://bucket/prefix`,
     )
   const s3 = /^s3:\/\/([^/?#]*)(?:\/([^?#]*))?$/.exec(uri)
-  if (s3 !== null) return openS3Store(s3[1] ?? '', (s3[2] ?? '').replace(/\/$/, ''), options.s3)
+  if (s3 !== null) {
+    // Loaded only here: the SDK takes longer to load than everything else a local job begins with.
+    const { openS3Store } = await import('./s3-store.ts')
+    return openS3Store(s3[1] ?? '', (s3[2] ?? '').replace(/\/$/, ''), options.s3)
+  }
   if (!uri.startsWith('file:///')) throw wrong('is of no known kind')
   let folder: string
   try {
