@@ -20,7 +20,7 @@ export function modelFolder(parent: string, model: GoldenModel, name: string): s
     bos_token: '<|im_start|>',
     eos_token: '<|im_end|>',
     pad_token: '<|endoftext|>',
-    unk_token: { content: '<|endoftext|>' },
+    unk_token: { __type: 'AddedToken', content: '<|endoftext|>' },
     add_bos_token: model === 'tiny-llama',
     chat_template: CHATML,
   })

@@ -4,10 +4,10 @@ import { readJsonFile } from '../../src/formats/json-file.ts'
 import { readSafetensors } from '../../src/formats/safetensors.ts'
 import { goldenFile, type GoldenModel } from '../base/model-folders.ts'
 
-/** The golden adapter after ten steps, as PyTorch and PEFT left it. */
-export function goldenAdapter(model: GoldenModel): Adapter {
+/** A golden adapter: after ten steps, as PyTorch and PEFT left it, or another of the directory. */
+export function goldenAdapter(model: GoldenModel, name = 'adapter_after_10_steps.safetensors'): Adapter {
   const json = readJsonFile(goldenFile(model, 'adapter_config.json'))
-  const file = readSafetensors(goldenFile(model, 'adapter_after_10_steps.safetensors'))
+  const file = readSafetensors(goldenFile(model, name))
   const tensors: Adapter['tensors'] = new Map()
   for (const name of [...file.infos.keys()].sort(compareAdapterNames)) {
     const [rows = 0, columns = 0] = file.infos.get(name)?.shape ?? []
