@@ -261,6 +261,42 @@ test('BOS that a template and a row both write is there once', () => {
   assert.equal(shown(`<s>${templates.MISTRAL}`, mistral, PLAIN), want)
 })
 
+test('whatever is said, each answer is found whole and nothing but it', () => {
+  const words = [
+    'a',
+    ' a',
+    'assistant',
+    'user',
+    '\n',
+    '\n\n',
+    ' ',
+    'é',
+    '😀',
+    '### Response:',
+    '[/INST]',
+    'model\n',
+    '{{ x }}',
+  ]
+  let state = 1 // a small generator: the same conversations in each run
+  const draw = (below: number) => {
+    state = (state * 48_271) % 2_147_483_647
+    return state % below
+  }
+  const say = () => `x${Array.from({ length: draw(6) }, () => words[draw(words.length)]).join('')}y`
+  const { SMOLLM2, LLAMA_3, QWEN_2_5, GEMMA, MISTRAL, MARKED } = templates
+  for (const source of [SMOLLM2, LLAMA_3, QWEN_2_5, GEMMA, MISTRAL, MARKED, ALPACA_TEMPLATE]) {
+    const template = parseChatTemplate(source, { bosToken: '<s>', eosToken: '</s>', padToken: '' })
+    for (let row = 0; row < 40; row++) {
+      const messages = Array.from({ length: 1 + draw(3) }, () => [user(say()), assistant(say())]).flat()
+      const { text, spans } = renderRow(template, messages)
+      assert.deepEqual(
+        spans.map(({ start, answerEnd }) => text.slice(start, answerEnd)),
+        messages.filter((m) => m.role === 'assistant').map((m) => m.content),
+      )
+    }
+  }
+})
+
 test('our rendering is the library’s own where both know everything, generation tags included', () => {
   const variables = { bos_token: '<s>', eos_token: '</s>' }
   const tokens = { bosToken: '<s>', eosToken: '</s>', padToken: '' }
