@@ -2,6 +2,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import type { Readable } from 'node:stream'
 import { TransientError } from '../errors.ts'
+import { isPreconditionFailed } from './s3-errors.ts'
 
 /** A body that sends nothing for so long is cut off and asked for again from where it stopped. */
 const STALL_MILLISECONDS = 30_000
@@ -22,6 +23,15 @@ export async function openS3Object(client: S3Client, bucket: string, key: string
   const first = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
   const size = first.ContentLength ?? 0
   const etag = first.ETag ?? ''
+  async function rest(from: number): Promise<GetObjectCommandOutput> {
+    try {
+      const range = { Range: `bytes=${from}-`, IfMatch: etag }
+      return await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...range }))
+    } catch (error) {
+      if (!isPreconditionFailed(error)) throw error
+      throw new TransientError(`${key} was replaced while it was read`, { cause: error })
+    }
+  }
   async function* chunks(): AsyncIterable<Uint8Array> {
     let answer = first
     let have = 0
@@ -43,9 +53,7 @@ export async function openS3Object(client: S3Client, bucket: string, key: string
             cause: error,
           })
       }
-      answer = await client.send(
-        new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=${have}-`, IfMatch: etag }),
-      )
+      answer = await rest(have)
     }
   }
   return { size, etag, chunks: chunks() }

@@ -14,6 +14,9 @@ const status = (error: unknown): number | undefined => asService(error).$metadat
 export const isNoSuchKey = (error: unknown): boolean =>
   ['NoSuchKey', 'NotFound'].includes(asService(error).name)
 
+/** What is there is not what the request was about. */
+export const isPreconditionFailed = (error: unknown): boolean => status(error) === 412
+
 /** Two conditional writes met (S3 answers 409 to one of them): nothing was written, and asking again decides. */
 export const isWriteCollision = (error: unknown): boolean =>
   status(error) === 409 && asService(error).name === 'ConditionalRequestConflict'

@@ -88,7 +88,7 @@ describe(`a writer killed at its boundaries (SEED=${SEED})`, { concurrency: 2 },
     test(name, async (t) => {
       const folder = await folderWith(t, { 'one.bin': randomContent(50_000), 'two.txt': 'two' })
       const open = async () => pathToFileURL(await scratchFolder(t)).href
-      const whole = await runScenario({ name, uri: await open(), folder, mortal: true })
+      const whole = await runScenario({ name, uri: await open(), folder, preload: 'die-at.ts' })
       const calls = Number(/^calls ([0-9]+)$/.exec(whole.said.at(-1) ?? '')?.[1])
       assert.ok(calls > 20 && whole.code === 0, whole.said.join('; '))
 
@@ -103,7 +103,7 @@ describe(`a writer killed at its boundaries (SEED=${SEED})`, { concurrency: 2 },
         const { call, how } = death
         const uri = await open()
         const environment = { DIE_AT: String(call), DIE_HOW: how }
-        const { said, signal } = await runScenario({ name, uri, folder, environment, mortal: true })
+        const { said, signal } = await runScenario({ name, uri, folder, environment, preload: 'die-at.ts' })
         assert.equal(signal, 'SIGKILL', `call ${call} of ${calls}`)
         try {
           const store = await openStore(uri)

@@ -91,7 +91,7 @@ test('a writer that slept while its turn came and went withdraws', async (t) => 
   let asleep = false
   const environment = { DIE_AT: '1', DIE_ONLY: 'link', DIE_HOW: 'stop' }
   const ended = runScenario(
-    { name: 'swap', uri, folder: root, environment, mortal: true },
+    { name: 'swap', uri, folder: root, environment, preload: 'die-at.ts' },
     { start: (child) => (sleeper = child), line: (line) => (asleep ||= line === 'stopping') },
   )
   while (!asleep) await pause(5)

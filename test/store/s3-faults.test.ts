@@ -140,6 +140,19 @@ describe(`s3:// behind faults (SEED=${SEED})`, { skip: missing ?? false }, () =>
     }
   })
 
+  test('an object that is replaced in mid-read is not stitched together of two', async () => {
+    await direct.write('k', 'a'.repeat(1000), { kind: 'absent' })
+    proxy.decide = async ({ method, headers }) => {
+      if (method !== 'GET') return PASS
+      if (headers.range === undefined) return { kind: 'cut within' }
+      await direct.write('k', 'b'.repeat(1000), { kind: 'overwrite' })
+      return PASS
+    }
+    await assert.rejects(store.read('k'), TransientError)
+    proxy.decide = () => PASS
+    assert.equal(await textOf(store, 'k'), 'b'.repeat(1000))
+  })
+
   test('a body that never comes is given up, and nothing is left of it', async (t) => {
     const folder = await folderWith(t, { large: randomContent(300_000) })
     await direct.upload('large', path.join(folder, 'large'))

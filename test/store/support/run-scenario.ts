@@ -3,7 +3,6 @@ import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const SCENARIO = fileURLToPath(new URL('scenario.ts', import.meta.url))
-const DIE_AT = new URL('die-at.ts', import.meta.url).href
 
 export interface Scenario {
   name: string
@@ -11,8 +10,8 @@ export interface Scenario {
   folder: string
   attempt?: string
   environment?: Record<string, string>
-  /** Patch the file functions, so that DIE_AT and DIE_HOW in the environment have an effect. */
-  mortal?: boolean
+  /** A module beside this one that the process loads first. */
+  preload?: 'die-at.ts' | 'trace-files.ts'
 }
 
 export interface Ran {
@@ -24,11 +23,11 @@ export interface Ran {
 
 /** Runs a scenario of scenario.ts in a process of its own, to its end or death. */
 export async function runScenario(
-  { name, uri, folder, attempt = 'a1', environment = {}, mortal = false }: Scenario,
+  { name, uri, folder, attempt = 'a1', environment = {}, preload }: Scenario,
   hear: { start?: (child: ChildProcess) => void; line?: (line: string) => void } = {},
 ): Promise<Ran> {
-  const preload = mortal ? ['--import', DIE_AT] : []
-  const child = spawn(process.execPath, [...preload, SCENARIO, name, uri, folder, attempt], {
+  const first = preload === undefined ? [] : ['--import', new URL(preload, import.meta.url).href]
+  const child = spawn(process.execPath, [...first, SCENARIO, name, uri, folder, attempt], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
