@@ -7,15 +7,15 @@ import type { Store } from '../src/store/store.ts'
 export async function artifactPlaces(store: Store, result: FineTuneSummary): Promise<Record<string, string>> {
   const { adapter, merged, quantized, evaluation } = result.artifacts
   const places: Record<string, string> = {}
-  const add = async (name: string, ref: ArtifactRef, file?: string): Promise<void> => {
-    const [first] = (await findArtifact(store, ref))?.files ?? []
+  /** The artifact's folder, or its file where it has only one. */
+  const add = async (name: string, ref: ArtifactRef): Promise<void> => {
+    const [first, ...others] = (await findArtifact(store, ref))?.files ?? []
     if (first === undefined) return
-    const folder = dirname(first.key)
-    places[name] = placeOf(store, file === undefined ? folder : `${folder}/${file}`)
+    places[name] = placeOf(store, others.length === 0 ? first.key : dirname(first.key))
   }
   await add('adapter', adapter)
-  await add('merged model', merged)
-  if (quantized) await add('GGUF', quantized)
+  await add('merged', merged)
+  if (quantized) await add('gguf', quantized)
   await add('evaluation', evaluation)
   places.published = result.published.place
   return places

@@ -12,22 +12,26 @@ const PROGRESS_EVERY_MILLISECONDS = 10_000
 export function plainDisplay(line: (text: string) => void): (view: JobView, now: number) => void {
   const said = new Map<string, string>()
   let progressSaidAt = 0
+  let progressSaid = ''
   return (view, now) => {
     for (const stage of view.stages) {
       const change = `${stage.state} ${stage.attempts}`
       const isNew = said.get(stage.name) !== change && stage.state !== 'waiting'
       const isRunning = stage.state === 'running' || stage.state === 'retrying'
       if (isNew && isRunning) {
-        const again = stage.attempts > 1 ? `, attempt ${stage.attempts}: ${stage.failure?.message ?? ''}` : ''
-        line(`${stage.name}: started${again}`)
+        const began =
+          stage.attempts > 1 ? `attempt ${stage.attempts} (${stage.failure?.message ?? 'again'})` : 'started'
+        line(`${stage.name}: ${began}`)
         progressSaidAt = now
       } else if (isNew) {
         const text = stageText(stage, undefined, true)
         line(
           `${stage.name}: ${stage.state}${text && ` · ${text}`} (${formatSeconds(stageSeconds(stage, now) ?? 0)})`,
         )
-      } else if (isRunning && view.progress && now - progressSaidAt >= PROGRESS_EVERY_MILLISECONDS) {
-        line(`${stage.name}: ${stageText(stage, view.progress, view.isWorkedOn)}`)
+      } else if (isRunning && now - progressSaidAt >= PROGRESS_EVERY_MILLISECONDS) {
+        const text = stageText(stage, view.progress, view.isWorkedOn)
+        if (text !== progressSaid) line(`${stage.name}: ${text}`)
+        progressSaid = text
         progressSaidAt = now
       }
       said.set(stage.name, change)
