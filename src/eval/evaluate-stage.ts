@@ -1,5 +1,5 @@
-import { runChild, type RunChildOptions } from '../train/run-child.ts'
 import type { Layout } from '../train/engine.ts'
+import { runChild, type RunChildOptions } from '../train/run-child.ts'
 import type { EvaluationMetrics } from './evaluate-model.ts'
 import { EVALUATION_FILE } from './evaluate-task.ts'
 

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises'
+import { Worker } from 'node:worker_threads'
 import { runEvaluateTask } from '../eval/evaluate-task.ts'
 import type { ChildMessage, ChildTask, ParentMessage } from './child-protocol.ts'
 import { monotonicClock } from './clock.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { throttleProgress } from './progress-throttle.ts'
+import { siblingModule } from './sibling-module.ts'
 import type { TaskContext } from './task-context.ts'
 import { runTrainTask } from './train-task.ts'
 
@@ -12,6 +14,7 @@ import { runTrainTask } from './train-task.ts'
 const stop = new AbortController()
 
 // Without its parent nobody reads what this process does, and another attempt may have begun: it ends at once, whatever it is at.
+new Worker(siblingModule('parent-watch-thread', import.meta.url), { workerData: process.ppid })
 const orphaned = () => process.exit(EXIT.transient)
 process.once('disconnect', orphaned)
 if (!process.connected) orphaned()

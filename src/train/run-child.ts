@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
-import { extname, join } from 'node:path'
+import { join } from 'node:path'
 import { StoppedError } from '../errors.ts'
 import type {
   ChildMessage,
@@ -12,6 +12,7 @@ import type {
 } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import { errorOfExit, exitNameOf, saysOutOfMemory } from './exit-codes.ts'
+import { siblingModule } from './sibling-module.ts'
 import { STALL_LIMITS, type StallLimits, StallWatch } from './stall-watch.ts'
 
 export interface RunChildOptions {
@@ -58,9 +59,10 @@ export async function runChild<T extends ChildTask>(
   if (options.signal.aborted) throw new StoppedError('stopped before it began')
   const configPath = join(scratchDir, 'child.json')
   await writeFile(configPath, JSON.stringify(task))
-  // The sources run as they are or compiled: the child's file has the ending of this one.
-  const entry = new URL(`./child${extname(import.meta.url)}`, import.meta.url)
-  const child = fork(entry, [configPath], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] })
+  const child = fork(siblingModule('child', import.meta.url), [configPath], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    execArgv: [],
+  })
   options.onLog?.({
     level: 'info',
     message: 'child process started',

@@ -6,7 +6,9 @@ import { writeOutputFile } from '../formats/output-file.ts'
 import type { LoraConfig } from '../model/adapter.ts'
 import { resolveTargetModules } from '../model/projections.ts'
 import { CheckpointFiles, type CheckpointPlace } from './checkpoint-files.ts'
+import { CheckpointSaver } from './checkpoint-saver.ts'
 import { createEngine } from './create-engine.ts'
+import type { Engine } from './engine.ts'
 import { thisEnvironment } from './environment.ts'
 import { initialAdapter } from './lora-init.ts'
 import { readNamedRows } from './read-rows.ts'
@@ -51,12 +53,11 @@ export interface TrainSummary {
   exact: boolean
 }
 
-export const METRICS_FILE = 'metrics.jsonl'
+const METRICS_FILE = 'metrics.jsonl'
 
 export async function runTrainTask(task: TrainTask, context: TaskContext): Promise<TrainSummary> {
-  const { settings, outDir } = task
+  const { settings } = task
   context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer: 0, trainedTokens: 0 })
-  const rows = readNamedRows(task.tokenizedDir, 'train')
   const base = openBaseModel(task.modelPath)
   try {
     const engine = await createEngine({
@@ -67,36 +68,45 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       threads: settings.threads,
     })
     try {
-      const checkpoints = await CheckpointFiles.open(
-        task.checkpoints,
-        task.scratchDir,
-        settings.checkpoint.keepLast,
-      )
-      const resumeFrom = await checkpoints.latest(engine.adapter, context.log)
-      const record = await train({
-        engine,
-        rows,
-        settings,
-        environment: thisEnvironment(settings),
-        resumeFrom,
-        clock: context.clock,
-        signal: context.signal,
-        report: context.report,
-        log: context.log,
-        save: async (state) => {
-          await checkpoints.save(state)
-          context.checkpointSaved(state.record.step)
-        },
-      })
-      await writeAdapter(outDir, engine.adapter, task.origin)
-      const lines = record.metrics.map((line) => `${JSON.stringify(line)}\n`).join('')
-      await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(lines)])
-      return summaryOf(record, resumeFrom?.record.step)
+      return await trainWith(engine, task, context)
     } finally {
       await engine.dispose()
     }
   } finally {
     base.close()
+  }
+}
+
+async function trainWith(engine: Engine, task: TrainTask, context: TaskContext): Promise<TrainSummary> {
+  const { settings, scratchDir, outDir, checkpoints: place } = task
+  const { keepLast } = settings.checkpoint
+  const rows = readNamedRows(task.tokenizedDir, 'train')
+  const files = await CheckpointFiles.open(place, scratchDir, keepLast)
+  const resumeFrom = await files.latest(engine.adapter, context.log)
+  const saver = new CheckpointSaver({ place, scratchDir, keepLast })
+  try {
+    const record = await train({
+      engine,
+      rows,
+      settings,
+      environment: thisEnvironment(settings),
+      resumeFrom,
+      clock: context.clock,
+      signal: context.signal,
+      report: context.report,
+      log: context.log,
+      save: async (state) => {
+        const { step } = state.record
+        await saver.save(state)
+        context.checkpointSaved(step)
+      },
+    })
+    await writeAdapter(outDir, engine.adapter, task.origin)
+    const lines = record.metrics.map((line) => `${JSON.stringify(line)}\n`).join('')
+    await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(lines)])
+    return summaryOf(record, resumeFrom?.record.step)
+  } finally {
+    await saver.close()
   }
 }
 

@@ -11,7 +11,7 @@ await trainStage(
   {
     signal: new AbortController().signal,
     clock: monotonicClock,
-    onLog: ({ fields }) => fields.pid !== undefined && console.log(`pid ${String(fields.pid)}`),
+    onLog: ({ fields }) => typeof fields.pid === 'number' && console.log(`pid ${fields.pid}`),
     onProgress: ({ step }) => console.log(`step ${step}`),
   },
 )
