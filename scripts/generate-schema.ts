@@ -1,13 +1,21 @@
-/** Writes schema/fine-tune.schema.json from the zod schema; a test asserts that it is up to date. Run with `node`. */
+/** Writes what is generated from the spec's zod schema; tests assert that it is up to date. Run with `node`. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
 import { fineTuneJsonSchema } from '../src/spec/json-schema.ts'
+import { specReference } from './spec-reference.ts'
 
-const target = fileURLToPath(new URL('../schema/fine-tune.schema.json', import.meta.url))
-await mkdir(new URL('../schema/', import.meta.url), { recursive: true })
-await writeFile(
-  target,
-  await format(JSON.stringify(fineTuneJsonSchema()), { parser: 'json', printWidth: 110 }),
-)
-console.log(`wrote ${target}`)
+const root = new URL('../', import.meta.url)
+const files = {
+  'schema/fine-tune.schema.json': await format(JSON.stringify(fineTuneJsonSchema()), {
+    parser: 'json',
+    printWidth: 110,
+  }),
+  'docs/fine-tune.md': await specReference(),
+}
+for (const [name, text] of Object.entries(files)) {
+  const target = new URL(name, root)
+  await mkdir(new URL('.', target), { recursive: true })
+  await writeFile(target, text)
+  console.log(`wrote ${fileURLToPath(target)}`)
+}

@@ -9,7 +9,7 @@ import { z } from 'zod'
 export const API_VERSION = 'temper.dev/v1alpha1'
 
 /** A name that Kubernetes, DNS and a folder all take (RFC 1123 label). */
-export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const NAME_RULE =
   'must be 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit'
 

@@ -20,7 +20,7 @@ import { folderWith, keysOf, randomContent, scratchFolder, textOf } from './supp
  */
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 32))
 const EVERY = process.env['EVERY_BOUNDARY'] === '1'
-const SAMPLE = 10
+const SAMPLE = 6
 
 type Verify = (t: TestContext, store: Store, said: string[], folder: string) => Promise<void>
 

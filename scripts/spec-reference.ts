@@ -1,0 +1,77 @@
+import { format } from 'prettier'
+import { fieldPaths, schemaAt } from '../src/spec/json-schema.ts'
+import type { JsonSchema } from '../src/spec/json-schema.ts'
+
+const HEAD = `# The FineTune document
+
+One job is one document: a YAML (or JSON) file for the command line, the same everywhere else. This page is generated from the
+schema in \`src/spec/fine-tune.ts\` by \`node scripts/generate-schema.ts\`, and so is \`schema/fine-tune.schema.json\`.
+
+\`\`\`yaml
+# yaml-language-server: $schema=./schema/fine-tune.schema.json
+apiVersion: temper.dev/v1alpha1
+kind: FineTune
+metadata:
+  name: support-bot
+spec:
+  model:
+    source: hf://HuggingFaceTB/SmolLM2-135M-Instruct
+  data:
+    train: [rows.jsonl]
+  train:
+    numTrainEpochs: 2
+    learningRate: 2e-4
+\`\`\`
+
+The first line gives completion and checks to editors with the YAML language server; it names the schema file relative to the document.
+Paths in a document are relative to the folder that it lies in. Every error is reported at once, with its path and line. Everything
+but \`model.source\` and \`data.train\` has a default.
+
+`
+
+/** docs/fine-tune.md: every field of the document with its type, default and description. */
+export async function specReference(): Promise<string> {
+  const rows = fieldPaths().flatMap((path) => {
+    const schema = schemaAt(path)
+    if (schema === undefined || schema.properties !== undefined) return []
+    return `| \`${path.join('.')}\` | ${cell(typeOf(schema))} | ${cell(defaultOf(schema))} | ${cell(schema.description ?? '')} |`
+  })
+  const table = ['| Field | Type | Default | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')
+  return format(`${HEAD}${table}\n`, { parser: 'markdown', printWidth: 110 })
+}
+
+function typeOf(schema: JsonSchema): string {
+  const options = schema['anyOf'] as JsonSchema[] | undefined
+  if (options !== undefined) return options.map(typeOf).join(' or ')
+  if (schema['const'] !== undefined) return `\`${String(schema['const'])}\``
+  if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `\`${String(value)}\``).join(', ')
+  if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`
+  if (schema.properties !== undefined) return `{${Object.keys(schema.properties).join(', ')}}`
+  switch (schema['type']) {
+    case 'string':
+      return 'text'
+    case 'boolean':
+      return 'true, false'
+    case 'object':
+      return 'names to texts'
+    default:
+      return `${schema['type'] === 'integer' ? 'whole number' : 'number'}${rangeOf(schema)}`
+  }
+}
+
+function rangeOf({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema): string {
+  const bounds = [
+    minimum !== undefined && `≥ ${String(minimum)}`,
+    exclusiveMinimum !== undefined && `> ${String(exclusiveMinimum)}`,
+    exclusiveMaximum !== undefined && `< ${String(exclusiveMaximum)}`,
+    maximum !== undefined && `≤ ${String(maximum)}`,
+  ]
+  return bounds
+    .filter((bound) => bound !== false)
+    .map((bound) => ` ${bound}`)
+    .join(',')
+}
+
+const defaultOf = ({ default: value }: JsonSchema): string =>
+  value === undefined ? '' : `\`${JSON.stringify(value)}\``
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
