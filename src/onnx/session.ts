@@ -26,6 +26,8 @@ export class Session {
       intraOpNumThreads: options.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
+      // Patterns are kept for each shape that ever came by: 100 MB more for SmolLM2, and not faster.
+      enableMemPattern: false,
       logSeverityLevel: 3,
       ...(external.length > 0 && { externalData: external }),
     })

@@ -7,7 +7,7 @@ import type { TokenLoss } from './engine.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
 /** Rows of the output head at a time: the logits of one chunk are all that is ever held. */
-const CHUNK = 256
+const CHUNK = 128
 
 /** The output head over the rows that predict a target, in chunks. */
 export class HeadRunner {
