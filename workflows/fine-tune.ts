@@ -107,6 +107,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
         publication: workflowInfo().runId,
         name: spec.publish.name,
         base,
+        dataFiles: spec.data.train.map((path) => path.slice(path.lastIndexOf('/') + 1)),
         artifacts,
       }),
     ),

@@ -6,7 +6,7 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow'
 import type { StageOutcome } from '../src/stages/stage-outcome.ts'
-import type { Failure } from './failure.ts'
+import { type Failure, failureOf, finalFailure } from './failure.ts'
 import {
   type FineTuneJob,
   type JobStatus,
@@ -56,8 +56,13 @@ export class JobRecord {
       delete status.failure
       return outcome
     } catch (error) {
-      status.state = isCancellation(error) ? 'cancelled' : 'failed'
-      throw error
+      if (isCancellation(error)) {
+        status.state = 'cancelled'
+        throw error
+      }
+      status.state = 'failed'
+      status.failure = failureOf(error)
+      throw finalFailure(status.failure)
     } finally {
       status.finishedAt = Date.now()
       this.#publish(name)

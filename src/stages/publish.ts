@@ -1,9 +1,17 @@
-import { copyFile, mkdir } from 'node:fs/promises'
+import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { CleanSummary } from '../data/clean-rows.ts'
+import type { TokenizeSummary } from '../data/tokenize-rows.ts'
+import { EVALUATION_FILE, type Evaluation } from '../eval/evaluate-task.ts'
+import { type ModelCard, writeModelCard } from '../export/write-model-card.ts'
+import type { ArtifactRef } from '../store/artifact.ts'
 import { acquireLease } from '../store/lease.ts'
 import { publishVersion, versionFolder } from '../store/model-registry.ts'
+import { METRICS_FILE, type TrainSummary } from '../train/train-task.ts'
 import type { FineTuneArtifacts } from './fine-tune-summary.ts'
+import type { MergeSummary } from './merge.ts'
 import { openInput } from './open-input.ts'
+import type { QuantizeSummary } from './quantize.ts'
 import type { ResolvedModel } from './resolve-model.ts'
 import type { StageContext } from './stage-context.ts'
 import type { StageOutcome } from './stage-outcome.ts'
@@ -15,6 +23,8 @@ export interface PublishInput {
   /** Names this act of publishing: a second attempt at it makes no second version. */
   publication: string
   base: ResolvedModel
+  /** Names of the training files, for the card. */
+  dataFiles: string[]
   artifacts: FineTuneArtifacts
 }
 
@@ -27,9 +37,11 @@ export interface PublishSummary {
 
 export type PublishOutcome = StageOutcome<PublishSummary>
 
+const CARD_FILE = 'README.md'
+
 /**
  * Puts adapter, quantised files, evaluation and model card into the store as the name's next version, and moves the name to it.
- * The merged model stays where it is, an artifact that never changes; artifacts.json says where.
+ * The merged model stays where it is, an artifact that never changes; the card says where.
  */
 export async function publish(context: StageContext, input: PublishInput): Promise<PublishOutcome> {
   const { jobId, name, publication, base, artifacts } = input
@@ -37,12 +49,10 @@ export async function publish(context: StageContext, input: PublishInput): Promi
   const folder = join(context.scratchDir, 'out')
   await mkdir(folder, { recursive: true })
   for (const ref of [artifacts.adapter, artifacts.quantized, artifacts.evaluation]) {
-    if (ref === undefined) continue
-    const { dir, manifest } = await openInput(context, ref)
-    for (const file of manifest.files) await copyFile(join(dir, file.name), join(folder, file.name))
+    if (ref !== undefined) await copyInto(context, ref, folder)
   }
   signal.throwIfAborted()
-  const lease = await acquireLease(store, jobId, context.attemptName)
+  const card = await cardOf(context, input, folder)
   const { source, revision, digest } = base
   const { manifest } = await publishVersion(
     store,
@@ -52,11 +62,64 @@ export async function publish(context: StageContext, input: PublishInput): Promi
       attempt: context.attemptName,
       folder,
       summary: { base: { source, digest, ...(revision !== undefined && { revision }) }, artifacts },
+      prepare: (version) => writeModelCard(join(folder, CARD_FILE), { ...card, version }),
     },
-    { lease, signal },
+    { lease: await acquireLease(store, jobId, context.attemptName), signal },
   )
   return {
     skipped: false,
     summary: { name, version: manifest.version, place: versionFolder(store, manifest) },
+  }
+}
+
+async function copyInto(context: StageContext, ref: ArtifactRef, folder: string): Promise<void> {
+  const { dir, manifest } = await openInput(context, ref)
+  for (const { name } of manifest.files) await copyFile(join(dir, name), join(folder, name))
+}
+
+/** Everything that the stages have measured and counted. */
+async function cardOf(
+  context: StageContext,
+  { name, base, dataFiles, artifacts }: PublishInput,
+  folder: string,
+): Promise<Omit<ModelCard, 'version'>> {
+  const { source, revision, digest } = base
+  const clean = (await openInput<CleanSummary>(context, artifacts.clean)).manifest.summary
+  const tokenized = (await openInput<TokenizeSummary>(context, artifacts.tokenized)).manifest.summary
+  const trained = (await openInput<TrainSummary>(context, artifacts.adapter)).manifest
+  const merged = (await openInput<MergeSummary>(context, artifacts.merged)).manifest
+  const evaluation = JSON.parse(await readFile(join(folder, EVALUATION_FILE), 'utf8')) as Evaluation
+  const quantized = artifacts.quantized
+    ? (await openInput<QuantizeSummary>(context, artifacts.quantized)).manifest.summary.files
+    : {}
+  const formats = Object.entries(quantized)
+  return {
+    name,
+    base: { source, digest, ...(revision !== undefined && { revision }) },
+    data: {
+      train: dataFiles,
+      trainRows: tokenized.trainRows,
+      evalRows: tokenized.evalRows,
+      removed: { ...clean.removed, ...tokenized.droppedFor },
+      template: tokenized.template,
+    },
+    training: { ...trained.summary, settings: { ...base.training } },
+    evaluation: {
+      ...evaluation.models,
+      merged: { loss: merged.summary.loss },
+      ...Object.fromEntries(formats.map(([format, { loss }]) => [format, { loss }])),
+    },
+    samples: evaluation.samples,
+    files: [
+      { name: 'adapter_model.safetensors', what: 'the adapter, as PEFT loads it' },
+      { name: 'adapter_config.json', what: "the adapter's settings" },
+      { name: METRICS_FILE, what: 'loss and learning rate of every step' },
+      ...formats.map(([format, { file }]) => ({ name: file, what: `the merged model as ${format}` })),
+      { name: EVALUATION_FILE, what: 'what was measured, and the sample answers' },
+      {
+        name: `artifacts/merge/${merged.digest}/${merged.attempt}`,
+        what: 'the merged model, elsewhere in the same store',
+      },
+    ],
   }
 }

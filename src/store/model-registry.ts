@@ -42,7 +42,14 @@ const MAX_ROUNDS = 100
 export async function publishVersion<S>(
   store: Store,
   name: string,
-  publication: { contentKey: string; attempt: string; folder: string; summary: S },
+  publication: {
+    contentKey: string
+    attempt: string
+    folder: string
+    summary: S
+    /** Puts what names the version into the folder; called again where the number went to somebody else. */
+    prepare?: (version: number) => Promise<void>
+  },
   options: { lease?: Lease; signal?: AbortSignal } = {},
 ): Promise<{ version: number; manifest: ModelVersion<S>; created: boolean }> {
   const { contentKey, attempt, folder, summary } = publication
@@ -54,6 +61,7 @@ export async function publishVersion<S>(
       return { version: made.version, manifest: made, created: false }
     }
     const version = (versions.at(-1)?.version ?? 0) + 1
+    await publication.prepare?.(version)
     const prefix = `${versionPrefix(name, version)}/${attempt}`
     const files = await storeFiles(store, prefix, await filesBelow(folder), options.signal)
     const manifest: ModelVersion<S> = { name, version, contentKey, attempt, files, summary }

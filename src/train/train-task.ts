@@ -53,7 +53,7 @@ export interface TrainSummary {
   exact: boolean
 }
 
-const METRICS_FILE = 'metrics.jsonl'
+export const METRICS_FILE = 'metrics.jsonl'
 
 export async function runTrainTask(task: TrainTask, context: TaskContext): Promise<TrainSummary> {
   const { settings } = task
