@@ -41,30 +41,23 @@ export async function specReference(): Promise<string> {
 }
 
 function typeOf(schema: JsonSchema): string {
-  const options = schema['anyOf'] as JsonSchema[] | undefined
-  if (options !== undefined) return options.map(typeOf).join(' or ')
-  if (schema['const'] !== undefined) return `\`${String(schema['const'])}\``
-  if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `\`${String(value)}\``).join(', ')
+  if (schema.anyOf !== undefined) return schema.anyOf.map(typeOf).join(' or ')
+  if (schema.const !== undefined) return `\`${schema.const}\``
+  if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(', ')
   if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`
   if (schema.properties !== undefined) return `{${Object.keys(schema.properties).join(', ')}}`
-  switch (schema['type']) {
-    case 'string':
-      return 'text'
-    case 'boolean':
-      return 'true, false'
-    case 'object':
-      return 'names to texts'
-    default:
-      return `${schema['type'] === 'integer' ? 'whole number' : 'number'}${rangeOf(schema)}`
-  }
+  const names: Record<string, string> = { string: 'text', boolean: 'true, false', object: 'names to texts' }
+  return (
+    names[schema.type ?? ''] ?? `${schema.type === 'integer' ? 'whole number' : 'number'}${rangeOf(schema)}`
+  )
 }
 
 function rangeOf({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema): string {
   const bounds = [
-    minimum !== undefined && `≥ ${String(minimum)}`,
-    exclusiveMinimum !== undefined && `> ${String(exclusiveMinimum)}`,
-    exclusiveMaximum !== undefined && `< ${String(exclusiveMaximum)}`,
-    maximum !== undefined && `≤ ${String(maximum)}`,
+    minimum !== undefined && `≥ ${minimum}`,
+    exclusiveMinimum !== undefined && `> ${exclusiveMinimum}`,
+    exclusiveMaximum !== undefined && `< ${exclusiveMaximum}`,
+    maximum !== undefined && `≤ ${maximum}`,
   ]
   return bounds
     .filter((bound) => bound !== false)

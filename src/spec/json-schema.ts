@@ -8,6 +8,14 @@ export interface JsonSchema {
   default?: unknown
   properties?: Record<string, JsonSchema>
   items?: JsonSchema
+  anyOf?: JsonSchema[]
+  type?: string
+  const?: string
+  enum?: string[]
+  minimum?: number
+  maximum?: number
+  exclusiveMinimum?: number
+  exclusiveMaximum?: number
   [keyword: string]: unknown
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { stageDigest } from '../../src/store/artifact.ts'
 import { canonicalJson } from '../../src/store/canonical-json.ts'
 
@@ -15,7 +16,7 @@ test('names are ordered by their bytes, not by a language', () => {
 })
 
 for (const value of [Number.NaN, Infinity, undefined, new Map(), new Date(0), 10n, () => 0]) {
-  test(`${typeof value} ${String(value)} has no spelling and is refused`, () => {
+  test(`${inspect(value)} has no spelling and is refused`, () => {
     assert.throws(() => canonicalJson(value), TypeError)
     assert.throws(() => canonicalJson({ deep: [value] }), TypeError)
   })
