@@ -49,6 +49,5 @@ export async function evaluateStage<Name extends string>(
     scratchDir,
     options,
   )
-  // One entry a model was asked for, under its name.
-  return { files: [EVALUATION_FILE], summary: summary as EvaluateStageSummary<Name> }
+  return { files: [EVALUATION_FILE], summary }
 }

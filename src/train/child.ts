@@ -14,7 +14,7 @@ import { runTrainTask } from './train-task.ts'
 const stop = new AbortController()
 
 // Without its parent nobody reads what this process does, and another attempt may have begun: it ends at once, whatever it is at.
-new Worker(siblingModule('parent-watch-thread', import.meta.url), { workerData: process.ppid })
+new Worker(siblingModule('parent-watch-thread', import.meta.url), { workerData: process.ppid }).unref()
 const orphaned = () => process.exit(EXIT.transient)
 process.once('disconnect', orphaned)
 if (!process.connected) orphaned()

@@ -27,7 +27,6 @@ const metricLine = z.object({
   /** Of training, over all attempts that count. */
   seconds: z.number(),
 })
-export type MetricLine = z.infer<typeof metricLine>
 
 const trainingRecord = z.object({
   version: z.literal(VERSION),

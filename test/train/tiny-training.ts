@@ -22,12 +22,12 @@ export const TINY_SETTINGS = trainSettings({
   r: 4,
   loraDropout: 0.1,
   weightDecay: 0.01,
-  numTrainEpochs: 12,
+  numTrainEpochs: 16,
   perDeviceTrainBatchSize: 3,
   gradientAccumulationSteps: 2,
   checkpoint: { everySteps: 4, everySeconds: 60, keepLast: 2 },
 })
-export const TINY_STEPS = 48
+export const TINY_STEPS = 64
 
 /** Rows of 8 to 20 tokens; each continues by a rule that a model can learn. */
 export async function writeTinyRows(dir: string): Promise<void> {
