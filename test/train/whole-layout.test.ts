@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { TransientError } from '../../src/errors.ts'
+import { TinyTraining } from './tiny-training.ts'
+
+test('killed in the whole-graph layout, the job ends with the same adapter, bit for bit', async (t) => {
+  const layout = 'whole'
+  const undisturbed = await (await TinyTraining.create(t)).attempt({}, { layout })
+  const training = await TinyTraining.create(t)
+  const onProgress = ({ step }: { step: number }) =>
+    void (step >= 20 && process.kill(training.pid(), 'SIGKILL'))
+  await assert.rejects(training.attempt({ onProgress }, { layout }), TransientError)
+  const resumed = await training.attempt({}, { layout })
+  assert.ok((resumed.summary.resumedFromStep as number) >= 4)
+  assert.equal(resumed.summary.exact, true)
+  assert.ok(resumed.adapter.equals(undisturbed.adapter))
+})
