@@ -55,14 +55,20 @@ export function loadFrozenWeights(config: ModelConfig, source: WeightSource): Fr
 /** The embedding's rows of the given tokens, [tokens, hidden]. InputError where a token is not in the vocabulary. */
 export function embed({ data, shape }: FrozenTensor, ids: ArrayLike<number>): Float32Array {
   const [vocabulary, width] = shape as [number, number]
+  checkTokens(ids, vocabulary)
   const rows = new Float32Array(ids.length * width)
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i] as number
-    if (id < 0 || id >= vocabulary)
-      throw new InputError(
-        `token ${id} is not in the model's vocabulary of ${vocabulary}; use the tokenizer that belongs to the model`,
-      )
     rows.set(data.subarray(id * width, (id + 1) * width), i * width)
   }
   return rows
+}
+
+/** InputError where a token is not in the vocabulary. */
+export function checkTokens(ids: ArrayLike<number>, vocabulary: number): void {
+  for (let i = 0; i < ids.length; i++)
+    if (!((ids[i] as number) >= 0 && (ids[i] as number) < vocabulary))
+      throw new InputError(
+        `token ${ids[i]} is not in the model's vocabulary of ${vocabulary}; use the tokenizer that belongs to the model`,
+      )
 }

@@ -4,7 +4,7 @@ import type { AdapterLayer } from './adapter-layers.ts'
 import type { ModelConfig } from './config.ts'
 import type { Decoder } from './decoder.ts'
 import { decoderTensors } from './decoder-tensors.ts'
-import type { FrozenWeights } from './frozen-weights.ts'
+import { checkTokens, type FrozenWeights } from './frozen-weights.ts'
 import { decodingGraph } from './whole-graph.ts'
 
 /** A decoder in one graph, one call a token; the adapter's tensors are live. */
@@ -32,6 +32,7 @@ export async function createWholeDecoder(
   return {
     async append(tokens) {
       const count = tokens.length
+      checkTokens(tokens, config.vocabularySize)
       const outputs = await session.run(
         new Map([
           ...decoderTensors(config, past, count),

@@ -30,7 +30,7 @@ class WholeGraph {
   /** Tied weights are one constant. */
   constant(weight: FrozenTensor): Value {
     const known = this.#constants.get(weight)
-    const value = known ?? this.graph.constant('float32', weight.shape as number[], weight.data)
+    const value = known ?? this.graph.constant('float32', weight.shape, weight.data)
     this.#constants.set(weight, value)
     return value
   }

@@ -1,5 +1,5 @@
 import type { GraphFunction } from './extract.ts'
-import { Graph, type Attribute, type Node, type Value } from './graph.ts'
+import type { Attribute, Graph, Node, Value } from './graph.ts'
 import { ELEMENT_TYPES } from './ops.ts'
 import { ProtobufWriter } from './protobuf.ts'
 

@@ -52,7 +52,7 @@ export interface Node {
 /** A mistake in how a graph is put together: the message names the operator and the shapes. Never a user's mistake. */
 export class GraphError extends Error {
   constructor(op: string, problem: string, inputs: readonly (Value | undefined)[]) {
-    const described = inputs.map((value) => (value ? `${value}` : 'nothing')).join(', ')
+    const described = inputs.map((value) => value?.toString() ?? 'nothing').join(', ')
     super(`${op}: ${problem} (inputs: ${described})`)
     this.name = 'GraphError'
   }

@@ -49,7 +49,7 @@ function dimAt(shape: Shape, axis: number): Dim {
 }
 
 /** int64 constant [n]. */
-export function ints(graph: Graph, values: readonly number[]): Value {
+function ints(graph: Graph, values: readonly number[]): Value {
   return graph.constant('int64', [values.length], BigInt64Array.from(values, BigInt))
 }
 
@@ -239,13 +239,6 @@ export function gather(x: Value, indices: Value): Value {
   needs('Gather', indices.type === 'int64', 'indices must be int64', [x, indices])
   needs('Gather', x.shape.length >= 1, 'needs a dimension', [x, indices])
   return one('Gather', [x, indices], x.type, [...indices.shape, ...x.shape.slice(1)], { axis: int(0) })
-}
-
-/** out[i] = x[i, indices[i]] along the last axis; indices int64 [..., n]. */
-export function gatherElements(x: Value, indices: Value): Value {
-  const fits = indices.type === 'int64' && sameShape(x.shape.slice(0, -1), indices.shape.slice(0, -1))
-  needs('GatherElements', fits, 'indices must be int64 and fit all axes but the last', [x, indices])
-  return one('GatherElements', [x, indices], x.type, indices.shape, { axis: int(-1) })
 }
 
 /** x with updates[i] added to row indices[i]; indices int64 [n], updates [n, ...row]. Rows may repeat. */

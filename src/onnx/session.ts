@@ -42,7 +42,7 @@ export class Session {
       if (!feed) throw new Error(`the graph's input ${name} is not given`)
       inputs[name] = feed
     }
-    return new Map(Object.entries(await this.#session.run(inputs))) as Map<string, Tensor>
+    return new Map(Object.entries(await this.#session.run(inputs)))
   }
 
   async dispose(): Promise<void> {

@@ -3,7 +3,7 @@ import type { AdapterLayer } from '../model/adapter-layers.ts'
 import type { Adapter } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
-import type { FrozenWeights } from '../model/frozen-weights.ts'
+import { checkTokens, type FrozenWeights } from '../model/frozen-weights.ts'
 import { createWholeDecoder } from '../model/whole-decoder.ts'
 import { evaluationGraph, trainingGraph } from '../model/whole-graph.ts'
 import { Session, tensor } from '../onnx/session.ts'
@@ -101,6 +101,7 @@ export class WholeEngine implements Engine {
 
   async #run(kind: Kind, batch: Batch, more: Iterable<[string, Tensor]>): Promise<Map<string, Tensor>> {
     const { rows, length, inputIds } = batch
+    checkTokens(inputIds, this.#config.vocabularySize)
     const feeds = new Map([
       ...batchTensors(this.#config, batch, { oneMask: false }),
       ['input_ids', tensor('int64', BigInt64Array.from(inputIds, BigInt), [rows, length])],

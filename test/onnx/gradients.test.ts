@@ -9,7 +9,7 @@ interface Case {
   op: string
   shapes: number[][]
   f: (...x: [Value, Value, Value]) => Value
-  /** Values are drawn from here; all of [-1, 1] if not said. */
+  /** Values are drawn from here; UNIT if not said. */
   range?: [number, number]
   /** Zero and ties are points like any other, but where the function has no derivative they are left out. */
   smoothOnly?: true
@@ -146,8 +146,10 @@ const cases: Case[] = [
   },
 ]
 
+const UNIT: [number, number] = [-1, 1]
+
 suite('every rule against central finite differences', () => {
-  for (const { op, shapes, f, range = [-1, 1], smoothOnly, type = 'float64' } of cases)
+  for (const { op, shapes, f, range = UNIT, smoothOnly, type = 'float64' } of cases)
     test(`${op} ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' ')}`, async () => {
       const points = smoothOnly
         ? (['random', 'random', 'random'] as const)

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { attentionMask, MASKED } from '../../src/model/attention-mask.ts'
+import { causalBlocks } from '../../src/model/causal-blocks.ts'
+import { loadFrozenWeights } from '../../src/model/frozen-weights.ts'
+import { parseModelConfig } from '../../src/model/parse-config.ts'
+import { resolveTargetModules } from '../../src/model/projections.ts'
+import { ropeTables } from '../../src/model/rope.ts'
+
+type Json = Record<string, unknown>
+const read = (name: string): Json =>
+  JSON.parse(readFileSync(new URL(`../fixtures/golden/${name}/config.json`, import.meta.url), 'utf8')) as Json
+const llama = read('tiny-llama')
+const qwen2 = read('tiny-qwen2')
+
+test('both families are parsed, rope in either spelling', () => {
+  const { json: _json, ...found } = parseModelConfig(qwen2, 'config.json', { eos_token_id: [2, 5] })
+  assert.deepEqual(found, {
+    family: 'qwen2',
+    hiddenSize: 64,
+    intermediateSize: 160,
+    layers: 3,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 16,
+    vocabularySize: 320,
+    rmsNormEpsilon: 1e-6,
+    ropeTheta: 1_000_000,
+    maxPositions: 512,
+    tiedEmbeddings: true,
+    attentionBias: { qkv: true, output: false },
+    bosTokenId: 1,
+    eosTokenIds: [2, 5],
+  })
+  const old = {
+    ...llama,
+    rope_parameters: undefined,
+    rope_theta: 5e5,
+    rope_scaling: null,
+    attention_bias: true,
+  }
+  const parsed = parseModelConfig(old, 'config.json')
+  assert.equal(parsed.ropeTheta, 5e5)
+  assert.deepEqual(parsed.attentionBias, { qkv: true, output: true })
+  assert.equal(parsed.tiedEmbeddings, false)
+  const defaults = {
+    ...llama,
+    head_dim: undefined,
+    num_key_value_heads: undefined,
+    rope_parameters: undefined,
+  }
+  assert.deepEqual(
+    (({ headDim, kvHeads, ropeTheta }) => [headDim, kvHeads, ropeTheta])(
+      parseModelConfig(defaults, 'config.json'),
+    ),
+    [16, 6, 10_000],
+  )
+})
+
+test('what is not supported is refused by name, with what is', () => {
+  const wants: [Json, Json, RegExp][] = [
+    [
+      llama,
+      { architectures: ['GPT2LMHeadModel'] },
+      /^m\/config\.json: the architecture "GPT2LMHeadModel" is not supported; supported are LlamaForCausalLM, Qwen2ForCausalLM$/,
+    ],
+    [llama, { hidden_act: 'gelu' }, /hidden_act is "gelu", but only "silu" is supported/],
+    [
+      llama,
+      { rope_scaling: { type: 'linear', factor: 2 } },
+      /rope_scaling\.rope_type is "linear", but only "default" is supported/,
+    ],
+    [
+      llama,
+      { rope_parameters: { rope_type: 'llama3', rope_theta: 5e5 } },
+      /rope_parameters\.rope_type is "llama3"/,
+    ],
+    [
+      llama,
+      { rope_parameters: { partial_rotary_factor: 0.5 } },
+      /rope_parameters\.partial_rotary_factor is 0\.5, but only 1/,
+    ],
+    [qwen2, { use_sliding_window: true, sliding_window: 128 }, /use_sliding_window is true, but only false/],
+    [
+      qwen2,
+      { layer_types: ['full_attention', 'sliding_attention'] },
+      /layer_types is "sliding_attention", but only "full_attention"/,
+    ],
+    [
+      llama,
+      { quantization_config: { quant_method: 'gptq' } },
+      /quantization_config \("gptq"\) is not supported; use the model's F32, F16 or BF16/,
+    ],
+    [llama, { mlp_bias: true }, /mlp_bias is true/],
+    [llama, { pretraining_tp: 2 }, /pretraining_tp is 2/],
+    [llama, { attention_dropout: 0.1 }, /attention_dropout is 0\.1/],
+    [llama, { num_key_value_heads: 4 }, /num_attention_heads 6 is no multiple of num_key_value_heads 4/],
+    [llama, { head_dim: 15 }, /head_dim is 15, but must be even/],
+    [llama, { hidden_size: '96' }, /hidden_size is "96", but must be a whole number/],
+    [llama, { num_hidden_layers: 1e9 }, /num_hidden_layers is 1000000000/],
+    [llama, { vocab_size: undefined }, /vocab_size is missing/],
+    [llama, { rms_norm_eps: 0 }, /rms_norm_eps is 0, but must be a number above 0/],
+    [llama, { hidden_act: 'relu', mlp_bias: true }, /hidden_act is "relu".*; mlp_bias is true/],
+  ]
+  for (const [base, change, message] of wants)
+    assert.throws(() => parseModelConfig({ ...base, ...change }, 'm/config.json'), {
+      name: 'InputError',
+      message,
+    })
+})
+
+test('target modules are the linear layers, in the order in which they run', () => {
+  assert.equal(resolveTargetModules('all-linear').length, 7)
+  assert.deepEqual(resolveTargetModules(['v_proj', 'q_proj']), ['q_proj', 'v_proj'])
+  assert.throws(() => resolveTargetModules(['q_proj', 'query']), {
+    name: 'InputError',
+    message: /the model has no linear layer query; write all-linear or some of q_proj, .*down_proj$/,
+  })
+  assert.throws(() => resolveTargetModules([]), { name: 'InputError', message: /is empty/ })
+})
+
+test('attention is causal, within its segment; rows of one sample share a mask where they may', () => {
+  const show = (segments: number[], rows: number, oneMask = true) => {
+    const length = segments.length / rows
+    const mask = attentionMask(Int32Array.from(segments), rows, length, { oneMask })
+    const lines = Array.from({ length: mask.rows * length }, (_, i) =>
+      Array.from(mask.data.subarray(i * length, (i + 1) * length), (x) => (x === MASKED ? '.' : 'x')).join(
+        '',
+      ),
+    )
+    return lines.join(' ')
+  }
+  assert.equal(show([1, 1, 1, 1, 0, 0], 2), 'x.. xx. xxx')
+  assert.equal(show([1, 1, 2, 2], 1), 'x... xx.. ..x. ..xx')
+  assert.equal(show([0, 1, 1], 1), 'x.. .x. .xx')
+  assert.equal(show([1, 1, 1, 0], 2, false), 'x. xx x. .x')
+  assert.equal(show([1, 1, 1, 2], 2), 'x. xx x. .x')
+})
+
+test('attention is cut into few kinds of blocks', () => {
+  assert.deepEqual(
+    [1, 128, 129, 256, 257, 512, 513, 1024, 5000].map(causalBlocks),
+    [1, 1, 2, 2, 4, 4, 8, 8, 16],
+  )
+})
+
+test('rope tables hold the angles of each position', () => {
+  const { cos, sin, shape } = ropeTables(parseModelConfig(llama, 'config.json'), 3)
+  assert.deepEqual(shape, [3, 8])
+  assert.equal(cos[0], 1)
+  assert.equal(sin[8], Math.fround(Math.sin(1)))
+  assert.equal(cos[2 * 8 + 3], Math.fround(Math.cos(2 * 10_000 ** (-3 / 8))))
+})
+
+test('weights of another shape are refused with both shapes', () => {
+  const config = parseModelConfig(llama, 'config.json')
+  const infos = new Map([['model.embed_tokens.weight', { name: '', type: 'F32' as const, shape: [384, 95] }]])
+  const source = { infos, float32: () => new Float32Array(), bytes: () => new Uint8Array(), close: () => {} }
+  assert.throws(() => loadFrozenWeights(config, source), {
+    name: 'InputError',
+    message: /model\.embed_tokens\.weight is \[384, 95\], but config\.json asks for \[384, 96\]/,
+  })
+})
