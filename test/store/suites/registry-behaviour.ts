@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { test } from 'node:test'
 import { CorruptError, FencedError, InputError } from '../../../src/errors.ts'
 import { acquireLease } from '../../../src/store/lease.ts'
 import { currentVersion, listVersions, moveName, publishVersion } from '../../../src/store/model-registry.ts'
 import type { Store } from '../../../src/store/store.ts'
-import { folderWith, keysOf, storeWith } from '../support/scratch.ts'
+import { folderWith, keysOf, storeWith, textOf } from '../support/scratch.ts'
 import type { OpenFresh } from '../support/scratch.ts'
 
 export function registryBehaviour(open: OpenFresh): void {
@@ -108,6 +110,21 @@ export function registryBehaviour(open: OpenFresh): void {
     )
     assert.equal(made.filter(({ created }) => created).length, 1)
     assert.equal((await keysOf(store, 'models/bot/versions/')).length, 3)
+  })
+
+  test('the number goes into the files before they are stored, anew where another took it', async (t) => {
+    const store = await open(t)
+    const folder = await folderWith(t, {})
+    const asked: number[] = []
+    const prepare = async (version: number) => {
+      if (asked.push(version) === 1) await publish(t, store, "another's")
+      await writeFile(path.join(folder, 'README.md'), `version ${version}`)
+    }
+    const publication = { contentKey: 'k', attempt: 'a1', folder, summary: 0, prepare }
+    const { version, manifest } = await publishVersion(store, 'bot', publication)
+    assert.deepEqual([asked, version], [[1, 2], 2])
+    assert.equal(await textOf(store, manifest.files[0]?.key ?? ''), 'version 2')
+    assert.deepEqual(await keysOf(store, 'models/bot/versions/1/a1/'), [])
   })
 
   test('a zombie publishes nothing', async (t) => {
