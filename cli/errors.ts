@@ -1,7 +1,7 @@
 import { InputError, TransientError } from '../src/errors.ts'
 
-/** Exit codes of the command. */
-export const EXIT_FAILED = 1
+/** The job, or the command, did not come to its end. */
+const EXIT_FAILED = 1
 /** Something that the user gave has to be mended. */
 export const EXIT_INPUT = 2
 

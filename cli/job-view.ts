@@ -110,5 +110,5 @@ function pendingOf(raw: RawDescription): Pick<JobView, 'progress' | 'isWorkedOn'
   if (activity === undefined) return { isWorkedOn: false }
   const [payload] = activity.heartbeatDetails?.payloads ?? []
   const progress = payload ? defaultPayloadConverter.fromPayload<StageProgress | null>(payload) : null
-  return { isWorkedOn: activity.lastStartedTime != null, ...(progress && { progress }) }
+  return { isWorkedOn: (activity.lastStartedTime ?? undefined) !== undefined, ...(progress && { progress }) }
 }

@@ -17,7 +17,7 @@ import {
   type StageStatus,
 } from './job.ts'
 
-export const statusQuery = defineQuery<JobStatus>('status')
+const statusQuery = defineQuery<JobStatus>('status')
 
 /**
  * The job's record of its stages. It is told to people twice: by the query, and by the workflow's memo, which needs no

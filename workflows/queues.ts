@@ -4,9 +4,5 @@
  */
 export const CONTROL_QUEUE = 'finetune-control'
 
-/** Training on a machine's own processor. A GPU class has `finetune-gpu-<class>`. */
+/** Training on a machine's own processor. */
 export const CPU_TRAINING_QUEUE = 'finetune-train-cpu'
-
-export function gpuTrainingQueue(gpuClass: string): string {
-  return `finetune-gpu-${gpuClass}`
-}

@@ -29,7 +29,7 @@ export function stageText(
   }
 }
 
-export function progressText(progress: StageProgress | undefined): string {
+function progressText(progress: StageProgress | undefined): string {
   if (progress === undefined) return 'starting'
   const { phase, done, total, loss, tokensPerSecond, secondsLeft } = progress
   const what = phase === 'train' ? 'step' : phase

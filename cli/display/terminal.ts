@@ -1,4 +1,4 @@
-import { stripVTControlCharacters, styleText } from 'node:util'
+import { styleText } from 'node:util'
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -35,9 +35,4 @@ export function openTerminal(
     },
     style: (text, ...styles) => (stream.isTTY ? styleText(styles, text, { stream }) : text),
   }
-}
-
-/** Columns that a styled text takes. */
-export function visibleLength(text: string): number {
-  return stripVTControlCharacters(text).length
 }

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { ApplicationFailure, Context } from '@temporalio/activity'
-import { Client, Connection, WorkflowFailedError } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
-import { downloadCache } from '../../src/local/state-folder.ts'
+import { WorkflowFailedError } from '@temporalio/client'
 import type { TrainInput } from '../../src/stages/train.ts'
-import { workflowBundle } from '../../worker/workflow-bundle.ts'
 import { ATTEMPTS_MEMO } from '../../workflows/job.ts'
-import { type TestTemporal, startTemporal } from '../support/temporal.ts'
+import { startTestWorker, type TestWorker } from '../support/test-worker.ts'
 
 // The training workflow on a real server. Only the activity is played, since its failures are what is tried.
 
@@ -16,37 +13,16 @@ const input = { jobId: 'finetune-x', attempt: 1 } as TrainInput
 const outcome = { ref: { stage: 'train', digest: 'd' }, skipped: false, summary: {} }
 
 describe('an attempt that fails', { timeout: 120_000 }, () => {
-  let temporal: TestTemporal
-  let connection: NativeConnection
-  let client: Client
-  let worker: Worker
-  let running: Promise<void>
+  let worker: TestWorker
   let attempt: (number: number) => unknown
 
   before(async () => {
-    Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] })
-    temporal = await startTemporal()
-    connection = await NativeConnection.connect({ address: temporal.address })
-    client = new Client({ connection: await Connection.connect({ address: temporal.address }) })
-    worker = await Worker.create({
-      connection,
-      taskQueue: QUEUE,
-      workflowBundle: await workflowBundle(downloadCache(process.env)),
-      activities: { train: (given: TrainInput) => attempt(given.attempt) },
-    })
-    running = worker.run()
+    worker = await startTestWorker(QUEUE, { train: (given: TrainInput) => attempt(given.attempt) })
   })
-
-  after(async () => {
-    worker.shutdown()
-    await running
-    await connection.close()
-    await client.connection.close()
-    await temporal.stop()
-  })
+  after(() => worker.stop())
 
   function start(workflowId: string) {
-    return client.workflow.start('train', {
+    return worker.client.workflow.start('train', {
       workflowId,
       taskQueue: QUEUE,
       args: [{ input, queue: QUEUE, heartbeatSeconds: 1 }],
