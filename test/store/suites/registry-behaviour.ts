@@ -117,7 +117,7 @@ export function registryBehaviour(open: OpenFresh): void {
     const folder = await folderWith(t, {})
     const asked: number[] = []
     const prepare = async (version: number) => {
-      if (asked.push(version) === 1) await publish(t, store, "another's")
+      if (asked.push(version) === 1) await publish(t, store, 'other')
       await writeFile(path.join(folder, 'README.md'), `version ${version}`)
     }
     const publication = { contentKey: 'k', attempt: 'a1', folder, summary: 0, prepare }
