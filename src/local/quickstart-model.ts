@@ -46,7 +46,7 @@ export async function quickstartModel(options: QuickstartModelOptions): Promise<
   const cached = join(cacheDir, 'models', `${wheel.package}-${wheel.version}.gguf`)
   let why: string
   if (existsSync(cached)) {
-    why = 'it is in the cache'
+    why = 'cached'
   } else {
     try {
       return await fromHub(options)
