@@ -95,7 +95,7 @@ describe('what is drawn', () => {
     )
     assert.equal(lines.length, STAGES.length)
     assert.equal(lines[1], '✓ clean     9 of 10 rows kept · 1 held out ·…  2.0 s')
-    assert.match(lines[3] ?? '', /^\S train {5}step 31 of 120 · loss 1\.234 ·…  90 s$/)
+    assert.match(lines[3] ?? '', /^\S train {5}step 31 of 120 · loss 1\.234 · 81…  90 s$/)
     assert.equal(lines[4], '· evaluate')
     assert(lines.every((line) => line.length <= terminal.columns))
   })
