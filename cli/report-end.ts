@@ -42,6 +42,11 @@ export async function reportEnd(
   terminal.line()
   const width = Math.max(...Object.keys(places).map((key) => key.length))
   for (const [key, place] of Object.entries(places)) terminal.line(`  ${key.padEnd(width)}  ${place}`)
+  if (places.adapter === undefined) {
+    terminal.line(
+      `The artifacts are not in ${session.storeUri}: the worker has another store; set TEMPER_STORE to it.`,
+    )
+  }
   outputs.json({
     job: name,
     state: view.state,

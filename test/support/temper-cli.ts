@@ -22,7 +22,7 @@ export interface RunningCommand {
   ended: Promise<CommandEnd>
 }
 
-/** A folder with a tiny model, rows and a job, and a state folder in it: the temper command as a person uses it there. */
+/** A folder with a tiny model and rows, and a state folder in it: the temper command as a person uses it there. */
 export interface TemperFolder {
   root: string
   /** The state folder. */
@@ -42,7 +42,7 @@ interface JobChanges {
   quantize?: object
 }
 
-export async function temperFolder(): Promise<TemperFolder> {
+export async function temperFolder(given: Record<string, string> = {}): Promise<TemperFolder> {
   const root = mkdtempSync(join(tmpdir(), 'temper-cli-'))
   const state = join(root, 'state')
   mkdirSync(state)
@@ -57,7 +57,7 @@ export async function temperFolder(): Promise<TemperFolder> {
   const start = (...args: string[]): RunningCommand => {
     const child = spawn(process.execPath, [launcher, ...args], {
       cwd: root,
-      env: { ...environment, TEMPER_HOME: state, NO_COLOR: '1' },
+      env: { ...environment, TEMPER_HOME: state, NO_COLOR: '1', ...given },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let stdout = ''
