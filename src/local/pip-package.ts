@@ -47,7 +47,6 @@ async function pipInstall(
   folder: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  let reason = new Error('pip is not installed')
   for (const [command, ...prefix] of pips) {
     const args = [...prefix, 'install', '--quiet', '--no-deps', '--no-compile', '--only-binary', ':all:']
     try {
@@ -58,11 +57,9 @@ async function pipInstall(
       })
       return
     } catch (error) {
-      signal?.throwIfAborted()
-      // "not installed" of a later spelling says less than what an earlier one that ran has answered.
-      const isMissing = /is not installed$|No module named pip/.test((error as Error).message)
-      if (!isMissing) reason = error as Error
+      // Only a spelling that is not there is a reason to try the next: all have the same index to ask.
+      if (!/is not installed$|No module named pip/.test((error as Error).message)) throw error
     }
   }
-  throw reason
+  throw new Error('pip is not installed')
 }
