@@ -64,7 +64,12 @@ export async function quickstartModel(options: QuickstartModelOptions): Promise<
   return { source: cached, from: `the GGUF of PyPI's ${wheel.package} (${why})` }
 }
 
-async function fromHub({ environment, cacheDir, say, signal }: QuickstartModelOptions): Promise<QuickstartModel> {
+async function fromHub({
+  environment,
+  cacheDir,
+  say,
+  signal,
+}: QuickstartModelOptions): Promise<QuickstartModel> {
   const endpoint = environment.HF_ENDPOINT || publicHub
   await reach(endpoint, signal)
   say('Getting SmolLM2-135M-Instruct from the model hub …')
