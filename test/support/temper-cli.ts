@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { writeTinyModel } from './tiny-model.ts'
 
-const launcher = fileURLToPath(new URL('../../bin/temper.js', import.meta.url))
+/** The command of this checkout. */
+const ownLauncher = fileURLToPath(new URL('../../bin/temper.js', import.meta.url))
 
 export interface CommandEnd {
   code: number | null
@@ -42,7 +43,10 @@ interface JobChanges {
   quantize?: object
 }
 
-export async function temperFolder(given: Record<string, string> = {}): Promise<TemperFolder> {
+export async function temperFolder(
+  given: Record<string, string> = {},
+  launcher = ownLauncher,
+): Promise<TemperFolder> {
   const root = mkdtempSync(join(tmpdir(), 'temper-cli-'))
   const state = join(root, 'state')
   mkdirSync(state)
