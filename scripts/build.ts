@@ -10,7 +10,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
 
 rmSync(dist, { recursive: true, force: true })
-execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})
 const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows/index.ts') })
 mkdirSync(join(dist, 'workflows'), { recursive: true })
 writeFileSync(join(dist, 'workflows/bundle.js'), code)
