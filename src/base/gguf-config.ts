@@ -1,8 +1,19 @@
 import { InputError } from '../errors.ts'
 import type { GgufFile } from '../formats/gguf-reader.ts'
 import type { JsonObject } from '../formats/json-file.ts'
+import { ropeDivisors } from '../model/rope.ts'
 
-const CLASSES: Record<string, string> = { llama: 'LlamaForCausalLM', qwen2: 'Qwen2ForCausalLM' }
+const CLASSES: Record<string, string> = {
+  llama: 'LlamaForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+}
+
+/** By what each frequency of the rotary embedding is divided (llama.cpp: convert_hf_to_gguf.py, LlamaModel). */
+export const ROPE_FREQUENCIES = 'rope_freqs.weight'
+
+/** The file's float32, computed by another program in float32. */
+const DIVISOR_TOLERANCE = 1e-4
 
 /**
  * The config.json that a GGUF's metadata stands for, and its generation_config.json.
@@ -28,18 +39,22 @@ export function ggufConfig(file: GgufFile): { config: JsonObject; generationConf
   const modelClass = CLASSES[architecture]
   if (modelClass === undefined)
     refuse(
-      `its architecture is ${JSON.stringify(architecture)}, supported are ${Object.keys(CLASSES).join(' and ')}; choose another base model`,
+      `its architecture is ${JSON.stringify(architecture)}, supported are ${Object.keys(CLASSES).join(', ')}; choose another base model`,
     )
   const key = (name: string) => `${architecture}.${name}`
   if ((number(key('expert_count')) ?? 0) > 0)
     refuse('is a mixture of experts, which is not supported; choose a dense model')
-  if (file.infos.has('rope_freqs.weight') || (number(key('rope.scaling.factor')) ?? 0) > 1)
-    refuse(
-      'scales its rotary embedding (as Llama 3.1 does), which is not supported; choose another base model',
-    )
+  if ((number(key('rope.scaling.factor')) ?? 0) > 1)
+    refuse('scales its rotary embedding in a way that is not supported; choose another base model')
 
   const heads = required(key('attention.head_count'))
   const hidden = required(key('embedding_length'))
+  const headDim = number(key('attention.key_length')) ?? number(key('rope.dimension_count')) ?? hidden / heads
+  const ropeTheta = number(key('rope.freq_base')) ?? 10000 // ggml's own default
+  const scaling = file.infos.has(ROPE_FREQUENCIES)
+    ? (llama3Scaling(file.float32(ROPE_FREQUENCIES), ropeTheta, headDim) ??
+      refuse(`its ${ROPE_FREQUENCIES} are not those of Llama 3.1's scaling; choose another base model`))
+    : undefined
   const vocabulary = file.infos.get('token_embd.weight')?.shape[0]
   const tokens = {
     ...tokenId('bos', number('tokenizer.ggml.bos_token_id')),
@@ -54,20 +69,49 @@ export function ggufConfig(file: GgufFile): { config: JsonObject; generationConf
     num_hidden_layers: required(key('block_count')),
     num_attention_heads: heads,
     num_key_value_heads: number(key('attention.head_count_kv')) ?? heads,
-    head_dim: number(key('attention.key_length')) ?? number(key('rope.dimension_count')) ?? hidden / heads,
+    head_dim: headDim,
     vocab_size: vocabulary ?? refuse('has no token_embd.weight; get the whole file again'),
     max_position_embeddings: required(key('context_length')),
     rms_norm_eps: required(key('attention.layer_norm_rms_epsilon')),
-    rope_theta: number(key('rope.freq_base')) ?? 10000, // ggml's own default
+    rope_theta: ropeTheta,
+    ...(scaling && { rope_scaling: scaling }),
     hidden_act: 'silu',
     tie_word_embeddings: !file.infos.has('output.weight'),
     ...(architecture === 'llama'
       ? { attention_bias: file.infos.has('blk.0.attn_q.bias'), mlp_bias: false }
       : { use_sliding_window: false }),
+    ...(architecture === 'qwen3' && { attention_bias: file.infos.has('blk.0.attn_q.bias') }),
     ...tokens,
     torch_dtype: 'float32',
   }
   return { config, generationConfig: { _from_model_config: true, ...tokens } }
+}
+
+/**
+ * The llama3 rope scaling that gives these divisors, or undefined. The file does not say the parameters; every published model has
+ * low_freq_factor 1 and high_freq_factor 4, and a power of two as its first context length.
+ */
+function llama3Scaling(divisors: Float32Array, theta: number, headDim: number): JsonObject | undefined {
+  const factor = shortest(divisors.at(-1) ?? 1)
+  for (let original = 32; original <= 1 << 20; original *= 2) {
+    const parameters = {
+      factor,
+      lowFrequencyFactor: 1,
+      highFrequencyFactor: 4,
+      originalMaxPositions: original,
+    }
+    const wanted = ropeDivisors(theta, headDim, parameters)
+    const same = wanted.every((value, i) => Math.abs(value - (divisors[i] ?? 0)) <= DIVISOR_TOLERANCE * value)
+    if (same && wanted.length === divisors.length)
+      return {
+        rope_type: 'llama3',
+        factor,
+        low_freq_factor: 1,
+        high_freq_factor: 4,
+        original_max_position_embeddings: original,
+      }
+  }
+  return undefined
 }
 
 function tokenId(name: string, ...ids: (number | undefined)[]): JsonObject {

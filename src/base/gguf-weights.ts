@@ -4,17 +4,19 @@ import type { GgufFile } from '../formats/gguf-reader.ts'
 import { fromNeighbourPairs } from '../formats/rotary-rows.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { WeightInfo, WeightSource } from '../model/weights.ts'
+import { ROPE_FREQUENCIES } from './gguf-config.ts'
 import { modelTensors, type ModelTensor } from './model-tensors.ts'
 
 /**
  * A GGUF's tensors under Hugging Face's names and with Hugging Face's order of q and k rows.
- * InputError names a tensor that no Llama or Qwen2 has: leaving it out would be another model.
+ * InputError names a tensor that no Llama, Qwen2 or Qwen3 has: leaving it out would be another model.
  */
 export function ggufWeights(file: GgufFile, config: ModelConfig): WeightSource {
   const byName = new Map<string, ModelTensor>()
   const infos = new Map<string, WeightInfo>()
   const expected = new Map(modelTensors(config).map((tensor) => [tensor.ggufName, tensor]))
   for (const { name, type, shape } of file.infos.values()) {
+    if (name === ROPE_FREQUENCIES) continue // Not a weight: ggufConfig has read it.
     const tensor = expected.get(name)
     if (!tensor)
       throw new InputError(

@@ -13,7 +13,7 @@ export interface ModelTensor {
   rotaryHeads?: number
 }
 
-/** Every tensor of a Llama or Qwen2 model in the order of its layers: embedding, layers, final norm, and the head unless tied. */
+/** Every tensor of a Llama, Qwen2 or Qwen3 model in the order of its layers: embedding, layers, final norm, and the head unless tied. */
 export function modelTensors(config: ModelConfig): ModelTensor[] {
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, vocabularySize } = config
   const tensors: ModelTensor[] = [
@@ -39,11 +39,11 @@ export function modelTensors(config: ModelConfig): ModelTensor[] {
       if (bias)
         tensors.push({ name: `${at.name}.bias`, ggufName: `${at.ggufName}.bias`, shape: [out], ...rotary })
     }
-    const norm = (name: string, gguf: string) =>
+    const norm = (name: string, gguf: string, size = hiddenSize) =>
       tensors.push({
         name: `model.layers.${layer}.${name}.weight`,
         ggufName: `blk.${layer}.${gguf}.weight`,
-        shape: [hiddenSize],
+        shape: [size],
       })
     const { qkv, output } = config.attentionBias
     norm('input_layernorm', 'attn_norm')
@@ -51,6 +51,10 @@ export function modelTensors(config: ModelConfig): ModelTensor[] {
     linear('self_attn.k_proj', 'attn_k', kvHeads * headDim, hiddenSize, qkv, kvHeads)
     linear('self_attn.v_proj', 'attn_v', kvHeads * headDim, hiddenSize, qkv)
     linear('self_attn.o_proj', 'attn_output', hiddenSize, heads * headDim, output)
+    if (config.queryKeyNorm) {
+      norm('self_attn.q_norm', 'attn_q_norm', headDim)
+      norm('self_attn.k_norm', 'attn_k_norm', headDim)
+    }
     norm('post_attention_layernorm', 'ffn_norm')
     linear('mlp.gate_proj', 'ffn_gate', intermediateSize, hiddenSize, false)
     linear('mlp.up_proj', 'ffn_up', intermediateSize, hiddenSize, false)

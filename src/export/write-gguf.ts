@@ -1,3 +1,4 @@
+import { ROPE_FREQUENCIES } from '../base/gguf-config.ts'
 import { modelTensors, type ModelTensor } from '../base/model-tensors.ts'
 import { NonFiniteError } from '../errors.ts'
 import type { GgmlType } from '../formats/ggml-types.ts'
@@ -7,6 +8,7 @@ import { float32ToHalf } from '../formats/numbers.ts'
 import { quantizeQ8 } from '../formats/quantize.ts'
 import { toNeighbourPairs } from '../formats/rotary-rows.ts'
 import type { ModelConfig } from '../model/config.ts'
+import { ropeDivisors } from '../model/rope.ts'
 import type { WeightSource } from '../model/weights.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { allFinite } from './all-finite.ts'
@@ -45,7 +47,15 @@ export async function writeGguf(path: string, model: GgufModel): Promise<void> {
     const data = () => encode(weights.float32(tensor.name), stored, tensor, config)
     return { name: tensor.ggufName, type: stored, shape: tensor.shape, data }
   })
-  await writeGgufFile(path, metadata, tensors)
+  await writeGgufFile(path, metadata, [...ropeFrequencies(config), ...tensors])
+}
+
+/** Llama 3.1's rope scaling is a tensor in GGUF; without it long texts would be read wrongly. */
+function ropeFrequencies({ ropeTheta, headDim, ropeScaling }: ModelConfig) {
+  if (!ropeScaling) return []
+  const divisors = Float32Array.from(ropeDivisors(ropeTheta, headDim, ropeScaling))
+  const data = () => new Uint8Array(divisors.buffer)
+  return [{ name: ROPE_FREQUENCIES, type: 'F32' as const, shape: [divisors.length], data }]
 }
 
 function modelMetadata(config: ModelConfig, name: string, type: keyof typeof FILE_TYPE): GgufMetadata {

@@ -36,6 +36,9 @@ export function loadFrozenWeights(config: ModelConfig, source: WeightSource): Fr
     const prefix = `model.layers.${layer}`
     weights.set('input_norm', read(`${prefix}.input_layernorm.weight`, [hiddenSize]))
     weights.set('post_norm', read(`${prefix}.post_attention_layernorm.weight`, [hiddenSize]))
+    if (config.queryKeyNorm)
+      for (const name of ['q_norm', 'k_norm'])
+        weights.set(name, read(`${prefix}.self_attn.${name}.weight`, [config.headDim]))
     for (const projection of PROJECTIONS) {
       const info = projectionInfo(config, projection)
       const path = projectionPath(config, layer, projection)

@@ -1,7 +1,10 @@
 import { product, type Dim } from '../onnx/dims.ts'
-import type { Graph, Value } from '../onnx/graph.ts'
+import type { Rule } from '../onnx/gradient-terms.ts'
+import type { Graph, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import type { ModelConfig } from './config.ts'
+import { frozenLinear } from './frozen-linear.ts'
+import type { LinearFormat } from './linear-format.ts'
 import { projectionInfo, type Projection } from './projections.ts'
 
 /** What a layer's graph is made for. Sizes may be names of unknowns. */
@@ -18,6 +21,8 @@ export interface LayerSetting {
   tableRows: Dim
   /** The projections with LoRA, in PROJECTIONS' order. */
   lora: ReadonlyMap<Projection, LoraSetting>
+  /** How the frozen matrices are given. */
+  linear: LinearFormat
   /** Tokens in the key-value cache, for inference. */
   past?: Dim
 }
@@ -35,6 +40,8 @@ export interface Layer {
   inputs: Map<string, Value>
   y: Value
   kept: Map<string, Value>
+  /** For differentiate(). */
+  rules: Map<Node, Rule>
   /** All keys and values up to the last token, [rows, kvHeads, past + length, headDim]. */
   keys: Value
   values: Value
@@ -57,6 +64,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     inputs.set(name, value)
     return value
   }
+  const rules = new Map<Node, Rule>()
   const kept = new Map<string, Value>()
   const keep = (name: string, value: Value): Value => {
     kept.set(name, value)
@@ -77,14 +85,13 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     const mids = loraMids(midName, value, projections)
     return projections.map((projection) => {
       const info = projectionInfo(config, projection)
-      const weight = input(projection, 'float32', [info.out, info.in])
-      const c = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
-      const base = o.gemm(value, weight, { transB: true, c })
+      const bias = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
+      const base = frozenLinear(value, { ...info, name: projection, bias, format: setting.linear, input, rules })
       const mid = mids.get(projection)
-      const setting = lora.get(projection)
-      if (!mid || !setting) return base
-      const b = input(`${projection}.lora_B`, 'float32', [info.out, setting.rank])
-      return o.add(base, o.gemm(mid, b, { transB: true, alpha: setting.scale }))
+      const adapted = lora.get(projection)
+      if (!mid || !adapted) return base
+      const b = input(`${projection}.lora_B`, 'float32', [info.out, adapted.rank])
+      return o.add(base, o.gemm(mid, b, { transB: true, alpha: adapted.scale }))
     })
   }
   const loraMids = (
@@ -130,8 +137,15 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   ]
   const byHead = (value: Value, count: number): Value =>
     o.transpose(o.reshape(value, [rows, length, count, headDim]), [0, 2, 1, 3]) // [rows, count, length, headDim]
-  const q = keep('q', o.rotaryEmbedding(byHead(q2, heads), positions, ...tables))
-  const newKeys = keep('k', o.rotaryEmbedding(byHead(k2, kvHeads), positions, ...tables))
+  const turned = (name: 'q' | 'k', value: Value): Value => {
+    const rotate = (heads: Value): Value => o.rotaryEmbedding(heads, positions, ...tables)
+    if (!config.queryKeyNorm) return keep(name, rotate(value))
+    // Kept before the norm, from which the backward pass has norm and rotation again at little cost.
+    const weight = input(`${name}_norm`, 'float32', [headDim])
+    return rotate(o.rmsNorm(keep(name, value), weight, config.rmsNormEpsilon).y)
+  }
+  const q = turned('q', byHead(q2, heads))
+  const newKeys = turned('k', byHead(k2, kvHeads))
   const newValues = keep('v', byHead(v2, kvHeads))
   const remembered = (name: string, value: Value): Value =>
     setting.past === undefined
@@ -150,7 +164,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   keep('gate', gate)
   keep('up', up)
   const [down] = project('down.mid', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
-  return { inputs, y: o.add(x2, down), kept, keys, values }
+  return { inputs, y: o.add(x2, down), kept, rules, keys, values }
 }
 
 /** softmax(q·kᵀ/√d + mask)·v, the query heads of one key head taken together: [rows, heads, length, headDim]. */

@@ -1,9 +1,13 @@
 import { InputError } from '../errors.ts'
-import type { ModelConfig } from './config.ts'
+import type { Llama3RopeScaling, ModelConfig } from './config.ts'
 
 type Json = Record<string, unknown>
 
-const FAMILIES = { LlamaForCausalLM: 'llama', Qwen2ForCausalLM: 'qwen2' } as const
+const FAMILIES = {
+  LlamaForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
+} as const
 const SUPPORTED_ARCHITECTURES = Object.keys(FAMILIES).join(', ')
 
 /**
@@ -13,6 +17,9 @@ const SUPPORTED_ARCHITECTURES = Object.keys(FAMILIES).join(', ')
 const MAX_WIDTH = 1 << 20
 const MAX_LAYERS = 1024
 const MAX_VOCABULARY = 1 << 24
+
+/** What transformers' Qwen3Config takes where head_dim is not written. */
+const QWEN3_HEAD_DIM = 128
 
 /**
  * The checked ModelConfig of a config.json (`where` names the file). What would change the arithmetic and is not
@@ -36,7 +43,7 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
   const hiddenSize = integer('hidden_size', MAX_WIDTH)
   const heads = integer('num_attention_heads', MAX_WIDTH)
   const kvHeads = integer('num_key_value_heads', MAX_WIDTH, heads)
-  const headDim = integer('head_dim', MAX_WIDTH, hiddenSize / heads)
+  const headDim = integer('head_dim', MAX_WIDTH, family === 'qwen3' ? QWEN3_HEAD_DIM : hiddenSize / heads)
   if (heads % kvHeads !== 0)
     problems.push(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`)
   if (headDim % 2 !== 0) problems.push(`head_dim is ${headDim}, but must be even`)
@@ -47,6 +54,7 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
   only('pretraining_tp', [1])
   only('partial_rotary_factor', [1])
   only('use_sliding_window', [false])
+  only('use_mrope', [false])
   if (family === 'llama') only('sliding_window', [])
   for (const type of new Set(list(json.layer_types))) only('layer_types', ['full_attention'], type)
   if (isObject(json.quantization_config))
@@ -56,14 +64,33 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
 
   const rope = isObject(json.rope_parameters) ? json.rope_parameters : {}
   const scaling = isObject(json.rope_scaling) ? json.rope_scaling : {}
-  only('rope_parameters.rope_type', ['default'], rope.rope_type)
+  only('rope_parameters.rope_type', ['default', 'llama3'], rope.rope_type)
   only('rope_parameters.partial_rotary_factor', [1], rope.partial_rotary_factor)
-  only('rope_scaling.rope_type', ['default'], scaling.rope_type ?? scaling.type)
+  only('rope_scaling.rope_type', ['default', 'llama3'], scaling.rope_type ?? scaling.type)
+  const ropeScaling = [rope, scaling].find((given) => (given.rope_type ?? given.type) === 'llama3')
   const ropeTheta = rope.rope_theta ?? json.rope_theta ?? 10_000
   if (!isPositive(ropeTheta)) problems.push(`rope_theta is ${show(ropeTheta)}, but must be a number above 0`)
   const rmsNormEpsilon = json.rms_norm_eps ?? 1e-6
   if (!isPositive(rmsNormEpsilon))
     problems.push(`rms_norm_eps is ${show(rmsNormEpsilon)}, but must be a number above 0`)
+
+  const llama3 = (given: Json): Llama3RopeScaling => {
+    const above = (name: string, least: number): number => {
+      const value = given[name]
+      if (isPositive(value) && (value as number) > least) return value as number
+      problems.push(
+        `${name} of the llama3 rope scaling is ${show(value)}, but must be a number above ${least}`,
+      )
+      return least + 1
+    }
+    const lowFrequencyFactor = above('low_freq_factor', 0)
+    return {
+      factor: above('factor', 0),
+      lowFrequencyFactor,
+      highFrequencyFactor: above('high_freq_factor', lowFrequencyFactor),
+      originalMaxPositions: above('original_max_position_embeddings', 0),
+    }
+  }
 
   const bosTokenId = tokenIds(json.bos_token_id)[0]
   const config: ModelConfig = {
@@ -77,11 +104,13 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
     vocabularySize: integer('vocab_size', MAX_VOCABULARY),
     rmsNormEpsilon: rmsNormEpsilon as number,
     ropeTheta: ropeTheta as number,
+    ...(ropeScaling && { ropeScaling: llama3(ropeScaling) }),
     maxPositions: integer('max_position_embeddings', Number.MAX_SAFE_INTEGER, 2048),
     tiedEmbeddings: json.tie_word_embeddings === true,
+    queryKeyNorm: family === 'qwen3',
     attentionBias: {
       qkv: family === 'qwen2' || json.attention_bias === true,
-      output: family === 'llama' && json.attention_bias === true,
+      output: family !== 'qwen2' && json.attention_bias === true,
     },
     ...(bosTokenId !== undefined && { bosTokenId }),
     eosTokenIds: [...new Set([...tokenIds(json.eos_token_id), ...tokenIds(generation.eos_token_id)])],

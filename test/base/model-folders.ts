@@ -5,7 +5,7 @@ import { referenceTokenizers } from '../tokenizer/reference-cases.ts'
 
 const golden = new URL('../fixtures/golden/', import.meta.url).pathname
 
-export type GoldenModel = 'tiny-llama' | 'tiny-qwen2'
+export type GoldenModel = 'tiny-llama' | 'tiny-qwen2' | 'tiny-qwen3' | 'tiny-llama3-rope'
 
 export const goldenFile = (model: GoldenModel, name: string): string => join(golden, model, name)
 
@@ -14,14 +14,14 @@ export function modelFolder(parent: string, model: GoldenModel, name: string): s
   const folder = join(parent, name)
   for (const file of ['config.json', 'generation_config.json', 'model.safetensors'])
     cpSync(goldenFile(model, file), join(folder, file))
-  const kind = model === 'tiny-llama' ? 'llama-bpe' : 'qwen2'
+  const kind = model.startsWith('tiny-llama') ? 'llama-bpe' : 'qwen2'
   writeJson(folder, 'tokenizer.json', referenceTokenizers[kind]?.tokenizer ?? {})
   writeJson(folder, 'tokenizer_config.json', {
     bos_token: '<|im_start|>',
     eos_token: '<|im_end|>',
     pad_token: '<|endoftext|>',
     unk_token: { __type: 'AddedToken', content: '<|endoftext|>' },
-    add_bos_token: model === 'tiny-llama',
+    add_bos_token: model.startsWith('tiny-llama'),
     chat_template: CHATML,
   })
   return folder

@@ -10,7 +10,7 @@ import { readGguf } from '../../src/formats/gguf-reader.ts'
 import type { GgufMetadata } from '../../src/formats/gguf-values.ts'
 import { writeGgufFile } from '../../src/formats/gguf-writer.ts'
 import { fromNeighbourPairs, toNeighbourPairs } from '../../src/formats/rotary-rows.ts'
-import { modelFolder, relativeError } from '../base/model-folders.ts'
+import { type GoldenModel, modelFolder, relativeError } from '../base/model-folders.ts'
 import { referenceTokenizer, referenceTokenizers } from '../tokenizer/reference-cases.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'temper-gguf-export-'))
@@ -41,17 +41,14 @@ async function write(folder: string, path: string, kind?: string): Promise<void>
   }
 }
 
-async function exported(
-  model: 'tiny-llama' | 'tiny-qwen2',
-  name: string,
-): Promise<{ folder: string; path: string }> {
+async function exported(model: GoldenModel, name: string): Promise<{ folder: string; path: string }> {
   const folder = modelFolder(parent, model, `${name}-folder`)
   const path = join(parent, `${name}.gguf`)
   await write(folder, path)
   return { folder, path }
 }
 
-for (const model of ['tiny-llama', 'tiny-qwen2'] as const)
+for (const model of ['tiny-llama', 'tiny-qwen2', 'tiny-qwen3', 'tiny-llama3-rope'] as const)
   test(`${model}: the GGUF opens as the same model: config, tokenizer, template, weights within Q8_0's half step`, async () => {
     const { folder, path } = await exported(model, model)
     const [gguf, base] = [openBaseModel(path), openBaseModel(folder)]
@@ -138,7 +135,7 @@ const refused: { name: string; spoil: (metadata: GgufMetadata) => void; extra?: 
   {
     name: 'another architecture',
     spoil: change('general.architecture', { type: 'STRING', value: 'gemma3' }),
-    want: /architecture is "gemma3", supported are llama and qwen2/,
+    want: /architecture is "gemma3", supported are llama, qwen2, qwen3/,
   },
   {
     name: 'a missing key',
@@ -155,7 +152,12 @@ const refused: { name: string; spoil: (metadata: GgufMetadata) => void; extra?: 
     spoil: change('llama.rope.scaling.factor', { type: 'FLOAT32', value: 8 }),
     want: /scales its rotary embedding/,
   },
-  { name: 'rope factors', spoil: () => {}, extra: 'rope_freqs.weight', want: /scales its rotary embedding/ },
+  {
+    name: 'rope factors',
+    spoil: () => {},
+    extra: 'rope_freqs.weight',
+    want: /rope_freqs\.weight are not those of Llama 3\.1's/,
+  },
   {
     name: 'a tensor of another design',
     spoil: () => {},

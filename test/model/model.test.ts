@@ -29,6 +29,7 @@ test('both families are parsed, rope in either spelling', () => {
     ropeTheta: 1_000_000,
     maxPositions: 512,
     tiedEmbeddings: true,
+    queryKeyNorm: false,
     attentionBias: { qkv: true, output: false },
     bosTokenId: 1,
     eosTokenIds: [2, 5],
@@ -58,24 +59,90 @@ test('both families are parsed, rope in either spelling', () => {
   )
 })
 
+// The fields of published config.json files that decide the family and its arithmetic.
+const shape = { hidden_size: 1024, intermediate_size: 3072, num_hidden_layers: 2, vocab_size: 100 }
+const scaling = {
+  rope_type: 'llama3',
+  factor: 32,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 8192,
+}
+const published: { name: string; json: Json; want: Partial<ReturnType<typeof parseModelConfig>> }[] = [
+  {
+    name: 'Llama-3.2-1B',
+    json: {
+      architectures: ['LlamaForCausalLM'], model_type: 'llama', attention_bias: false, num_attention_heads: 32,
+      num_key_value_heads: 8, head_dim: 64, rope_theta: 5e5, rope_scaling: scaling, tie_word_embeddings: true,
+    }, // prettier-ignore
+    want: {
+      family: 'llama',
+      ropeTheta: 5e5,
+      ropeScaling: {
+        factor: 32,
+        lowFrequencyFactor: 1,
+        highFrequencyFactor: 4,
+        originalMaxPositions: 8192,
+      },
+    },
+  },
+  {
+    name: 'Qwen3-0.6B',
+    json: {
+      architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', attention_bias: false, num_attention_heads: 16,
+      num_key_value_heads: 8, head_dim: 128, rope_theta: 1e6, rope_scaling: null, sliding_window: null,
+      use_sliding_window: false, max_window_layers: 28, tie_word_embeddings: true,
+    }, // prettier-ignore
+    want: {
+      family: 'qwen3',
+      headDim: 128,
+      queryKeyNorm: true,
+      attentionBias: { qkv: false, output: false },
+    },
+  },
+  {
+    name: 'DeepSeek-R1-Distill-Qwen-1.5B',
+    json: {
+      architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', num_attention_heads: 12, num_key_value_heads: 2,
+      hidden_size: 1536, rope_theta: 10000, sliding_window: 4096, use_sliding_window: false, use_mrope: false,
+      tie_word_embeddings: false,
+    }, // prettier-ignore
+    want: {
+      family: 'qwen2',
+      headDim: 128,
+      queryKeyNorm: false,
+      ropeTheta: 10_000,
+      attentionBias: { qkv: true, output: false },
+    },
+  },
+]
+for (const { name, json, want } of published)
+  test(`a published config is read: ${name}`, () => {
+    const found = parseModelConfig({ ...shape, ...json }, 'config.json')
+    for (const [field, value] of Object.entries(want))
+      assert.deepEqual(found[field as keyof typeof found], value, field)
+  })
+
 test('what is not supported is refused by name, with what is', () => {
   const wants: [Json, Json, RegExp][] = [
     [
       llama,
       { architectures: ['GPT2LMHeadModel'] },
-      /^m\/config\.json: the architecture "GPT2LMHeadModel" is not supported; supported are LlamaForCausalLM, Qwen2ForCausalLM$/,
+      /^m\/config\.json: the architecture "GPT2LMHeadModel" is not supported; supported are LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM$/,
     ],
     [llama, { hidden_act: 'gelu' }, /hidden_act is "gelu", but only "silu" is supported/],
     [
       llama,
       { rope_scaling: { type: 'linear', factor: 2 } },
-      /rope_scaling\.rope_type is "linear", but only "default" is supported/,
+      /rope_scaling\.rope_type is "linear", but only "default" or "llama3" is supported/,
     ],
     [
       llama,
-      { rope_parameters: { rope_type: 'llama3', rope_theta: 5e5 } },
-      /rope_parameters\.rope_type is "llama3"/,
+      { rope_parameters: { rope_type: 'llama3', rope_theta: 5e5, factor: 8, low_freq_factor: 4, high_freq_factor: 1 } }, // prettier-ignore
+      /high_freq_factor of the llama3 rope scaling is 1, but must be a number above 4; original_max_position_embeddings of .* is missing/,
     ],
+    [qwen2, { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling\.rope_type is "yarn"/],
+    [qwen2, { use_mrope: true }, /use_mrope is true/],
     [
       llama,
       { rope_parameters: { partial_rotary_factor: 0.5 } },
