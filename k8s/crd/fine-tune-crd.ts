@@ -1,0 +1,134 @@
+import { schemaAt } from '../../src/spec/json-schema.ts'
+import { GROUP, KIND, PLURAL, VERSION } from '../fine-tune-resource.ts'
+import { statusSchema } from './status-schema.ts'
+import { type StructuralSchema, structuralSchema } from './structural-schema.ts'
+
+/** Fields that say what is made; whoever changes one wants another job. */
+const FIXED = ['model', 'data', 'train', 'eval', 'merge', 'quantize', 'publish', 'fleet']
+
+/** What the spec has on a cluster only. */
+const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
+  suspend: {
+    type: 'boolean',
+    description:
+      'true: the job saves a checkpoint and stops, and holds no GPU; false: it goes on from there. Default: false.',
+  },
+  fleet: {
+    type: 'string',
+    pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+    description: 'The fleet of machines to train on, by its name in the chart. Default: the first one.',
+  },
+}
+
+const hasAny = (...names: string[]) => names.map((name) => `has(self.${name})`).join(' || ')
+
+/** Rules between fields, where the API server can count their cost; the others the controller checks (src/spec). */
+const RULES: { at: readonly string[]; rule: string; message: string }[] = [
+  {
+    at: ['model'],
+    rule: "!has(self.revision) || self.source.startsWith('hf://')",
+    message: 'revision is only for a model of the hub (hf://owner/name)',
+  },
+  {
+    at: ['data', 'columns'],
+    rule: `[${hasAny('instruction', 'input', 'output')}, ${hasAny('prompt', 'completion')}, ${hasAny('messages')}].filter(given, given).size() <= 1`,
+    message:
+      'columns must belong to one format: instruction, input, output; or prompt, completion; or messages',
+  },
+  {
+    at: ['train'],
+    rule: '!has(self.warmupSteps) || !has(self.maxSteps) || self.warmupSteps < self.maxSteps',
+    message: 'warmupSteps must be below maxSteps; the rate would never reach learningRate',
+  },
+]
+
+/** Lists in which nothing may be twice. */
+const SETS = [
+  ['data', 'train'],
+  ['data', 'eval'],
+  ['quantize', 'formats'],
+]
+
+/** The CustomResourceDefinition of FineTune, generated from the schema of src/spec. */
+export function fineTuneCrd(): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${PLURAL}.${GROUP}` },
+    spec: {
+      group: GROUP,
+      scope: 'Namespaced',
+      names: {
+        kind: KIND,
+        listKind: `${KIND}List`,
+        plural: PLURAL,
+        singular: KIND.toLowerCase(),
+        shortNames: ['ft'],
+        categories: ['temper'],
+      },
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: [
+            column('Stage', 'string', '.status.stage'),
+            column('Progress', 'integer', '.status.progress.percent'),
+            column('Loss', 'string', '.status.progress.metrics[?(@.name=="loss")].value'),
+            column('Age', 'date', '.metadata.creationTimestamp'),
+          ],
+          schema: { openAPIV3Schema: documentSchema() },
+        },
+      ],
+    },
+  }
+}
+
+function documentSchema(): StructuralSchema {
+  return {
+    type: 'object',
+    description: 'A fine-tune: base model, rows, training, exports.',
+    required: ['spec'],
+    properties: {
+      apiVersion: { type: 'string' },
+      kind: { type: 'string' },
+      // A name becomes the published model's name, which is one label.
+      metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 63 } } },
+      spec: specSchema(),
+      status: statusSchema,
+    },
+    'x-kubernetes-validations': [
+      {
+        rule: `!has(oldSelf.status) || !has(oldSelf.status.workflowId) || (${FIXED.map(unchanged).join(' && ')})`,
+        message: `the job was started: only suspend may change; delete it and create another to change ${FIXED.join(', ')}`,
+      },
+    ],
+  }
+}
+
+function unchanged(field: string): string {
+  const [now, before] = [`self.spec.${field}`, `oldSelf.spec.${field}`]
+  return `has(${now}) == has(${before}) && (!has(${now}) || ${now} == ${before})`
+}
+
+function specSchema(): StructuralSchema {
+  const spec = structuralSchema(schemaAt(['spec']) ?? {})
+  Object.assign(properties(spec), CLUSTER_FIELDS)
+  for (const { at, ...rule } of RULES) schemaOf(spec, at)['x-kubernetes-validations'] = [rule]
+  for (const path of SETS) schemaOf(spec, path)['x-kubernetes-list-type'] = 'set'
+  return spec
+}
+
+function schemaOf(schema: StructuralSchema, path: readonly string[]): StructuralSchema {
+  let node = schema
+  for (const name of path) {
+    const inner = properties(node)[name]
+    if (inner === undefined) throw new Error(`the spec has no ${path.join('.')}`)
+    node = inner
+  }
+  return node
+}
+
+const properties = (schema: StructuralSchema) => schema['properties'] as Record<string, StructuralSchema>
+const column = (name: string, type: string, jsonPath: string) => ({ name, type, jsonPath })

@@ -1,0 +1,83 @@
+import type { StructuralSchema } from './structural-schema.ts'
+
+const text = (description: string): StructuralSchema => ({ type: 'string', description })
+const whole = (description: string): StructuralSchema => ({ type: 'integer', format: 'int64', description })
+const time = (description: string): StructuralSchema => ({ type: 'string', format: 'date-time', description })
+const list = (description: string, key: string, properties: object): StructuralSchema => ({
+  type: 'array',
+  description,
+  items: { type: 'object', required: [key], properties },
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': [key],
+})
+
+/** The status that the controller writes; its TypeScript is FineTuneStatus in k8s/fine-tune-resource.ts. */
+export const statusSchema: StructuralSchema = {
+  type: 'object',
+  description: 'What became of it. Written by the controller only.',
+  properties: {
+    observedGeneration: whole('metadata.generation that this status is about.'),
+    workflowId: text(
+      "The job's workflow in Temporal. There once the job was started; the spec is fixed then.",
+    ),
+    stage: text('The stage that runs, or queued, suspended, complete, failed.'),
+    startTime: time('When the job was started.'),
+    completionTime: time('When the job ended.'),
+    conditions: list(
+      'Complete, Failed, Suspended, and Temper’s own: Recovering, Waiting, TemporalReachable.',
+      'type',
+      {
+        type: text('What is true or not.'),
+        status: { type: 'string', enum: ['True', 'False', 'Unknown'], description: 'Whether it is.' },
+        observedGeneration: whole('metadata.generation that it is about.'),
+        lastTransitionTime: time('Since when the status is this one.'),
+        reason: text('One word, for programs.'),
+        message: text('For people.'),
+      },
+    ),
+    stages: list('The stages in their order.', 'name', {
+      name: text('The stage.'),
+      state: text('waiting, running, retrying, done, skipped, failed or cancelled.'),
+      attempts: whole('How often it was begun.'),
+      startTime: time('When it was first begun.'),
+      completionTime: time('When it ended.'),
+      digest: text('Its artifact in the store.'),
+      message: text('Its last failure.'),
+    }),
+    progress: {
+      type: 'object',
+      description: 'Of the stage that runs.',
+      properties: {
+        percent: whole('How much of the stage is done.'),
+        estimatedRemainingSeconds: whole('Until the stage is done.'),
+        lastUpdatedTime: time('When this was read.'),
+        metrics: list('Numbers of the stage, as text.', 'name', {
+          name: text('The metric.'),
+          value: text('Its value.'),
+        }),
+      },
+    },
+    recoveries: {
+      type: 'array',
+      description: 'What went wrong and was mended without a person, oldest first.',
+      'x-kubernetes-list-type': 'atomic',
+      items: {
+        type: 'object',
+        properties: {
+          stage: text('The stage that failed.'),
+          attempt: whole('The attempt that failed.'),
+          kind: text('Kind of failure, which decides what is done about it.'),
+          evidence: text('How this is known.'),
+          time: time('When it was noticed.'),
+          stepsLost: whole('Optimizer steps that had to be done again.'),
+          gpuSecondsLost: text('Seconds of GPU time that had to be spent again.'),
+        },
+      },
+    },
+    artifacts: list('What the stages have made, by digest.', 'stage', {
+      stage: text('The stage.'),
+      digest: text('The artifact’s digest: its folder in the store.'),
+    }),
+    published: text('name@version of the published model.'),
+  },
+}
