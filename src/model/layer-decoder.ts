@@ -24,7 +24,8 @@ export async function createLayerDecoder(
   const sessions = new Map<string, Session>()
   const sessionOf = async (layer: AdapterLayer): Promise<Session> => {
     const key = JSON.stringify(Array.from(layer.lora))
-    const session = sessions.get(key) ?? (await Session.create(decodingLayer(config, layer), { threads }))
+    const session =
+      sessions.get(key) ?? (await Session.create(decodingLayer(config, layer, weights.linear), { threads }))
     sessions.set(key, session)
     return session
   }

@@ -1,7 +1,17 @@
-import { extract, type GraphFunction } from '../onnx/extract.ts'
+import { extract, inline, type GraphFunction } from '../onnx/extract.ts'
 import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Value } from '../onnx/graph.ts'
+import { cast } from '../onnx/ops.ts'
 import { buildLayer, type LayerSetting } from './layer.ts'
+
+/**
+ * What the backward pass finds beside a layer's input x: the tensors that are dear to compute again, as they are or in half
+ * precision, or nothing, so that it runs the layer anew.
+ */
+export type KeptTensors = 'float32' | 'float16' | 'nothing'
+
+/** x2 is the sum of all layers before: its largest values, some of them above float16's 65504, must not be lost. */
+const ALWAYS_FLOAT32 = 'x2'
 
 /** A layer cut into the functions that training runs. Both layouts are made of exactly these. */
 export interface LayerFunctions {
@@ -15,22 +25,44 @@ export interface LayerFunctions {
   keptNames: readonly string[]
 }
 
-export function layerFunctions(setting: LayerSetting): LayerFunctions {
+export function layerFunctions(setting: LayerSetting, keptTensors: KeptTensors = 'float32'): LayerFunctions {
   const graph = new Graph()
-  const { inputs, y, kept } = buildLayer(graph, setting)
+  const { inputs, y, kept, rules } = buildLayer(graph, setting)
   const dy = graph.input('dy', 'float32', y.shape)
   const adapter = Array.from(inputs).filter(([name]) => name.includes('.lora_'))
   const wrt = [inputs.get('x') as Value, ...adapter.map(([, value]) => value)]
-  const gradients = differentiate(new Map([[y, dy]]), wrt) as Value[]
+  const gradients = differentiate(new Map([[y, dy]]), wrt, rules) as Value[]
   const names = ['dx', ...adapter.map(([name]) => `${name}.gradient`)]
   const outputs = new Map(names.map((name, i) => [name, gradients[i] as Value]))
 
-  const backward = extract(new Map([...inputs, ...kept, ['dy', dy]]), outputs)
-  const needed = Array.from(kept).filter(([name]) => backward.inputs.has(name))
+  const given = keptTensors === 'nothing' ? [] : kept
+  const backward = extract(new Map([...inputs, ...given, ['dy', dy]]), outputs)
+  const needed = Array.from(given).filter(([name]) => backward.inputs.has(name))
+  const keptNames = needed.map(([name]) => name)
+  const halves = new Set(keptTensors === 'float16' ? keptNames.filter((name) => name !== ALWAYS_FLOAT32) : [])
+  const putOut = needed.map(([name, value]): [string, Value] => [
+    name,
+    halves.has(name) ? cast(value, 'float16') : value,
+  ])
   return {
     forward: extract(inputs, new Map([['y', y]])),
-    keeping: extract(inputs, new Map([['y', y], ...needed])),
-    backward,
-    keptNames: needed.map(([name]) => name),
+    keeping: extract(inputs, new Map([['y', y], ...putOut])),
+    backward: fromHalves(backward, halves),
+    keptNames,
   }
+}
+
+/** The function with the named inputs given as float16. */
+function fromHalves(source: GraphFunction, names: ReadonlySet<string>): GraphFunction {
+  if (names.size === 0) return source
+  const graph = new Graph()
+  const inputs = new Map<string, Value>()
+  const feeds = new Map<string, Value>()
+  for (const [name, { type, shape }] of source.inputs) {
+    const half = names.has(name)
+    const input = graph.input(name, half ? 'float16' : type, shape)
+    inputs.set(name, input)
+    feeds.set(name, half ? cast(input, 'float32') : input)
+  }
+  return { graph, inputs, outputs: inline(graph, source, feeds) }
 }

@@ -10,7 +10,8 @@ export function layerTensors(
   adapter: AdapterLayer,
 ): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
-  for (const [name, { data, shape }] of [...(weights.layers[layer] ?? []), ...adapter.tensors])
-    tensors.set(name, tensor('float32', data, shape))
+  for (const [name, { type, data, shape }] of weights.layers[layer] ?? [])
+    tensors.set(name, tensor(type, data, shape))
+  for (const [name, { data, shape }] of adapter.tensors) tensors.set(name, tensor('float32', data, shape))
   return tensors
 }

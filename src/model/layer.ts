@@ -86,7 +86,14 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     return projections.map((projection) => {
       const info = projectionInfo(config, projection)
       const bias = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
-      const base = frozenLinear(value, { ...info, name: projection, bias, format: setting.linear, input, rules })
+      const base = frozenLinear(value, {
+        ...info,
+        name: projection,
+        bias,
+        format: setting.linear,
+        input,
+        rules,
+      })
       const mid = mids.get(projection)
       const adapted = lora.get(projection)
       if (!mid || !adapted) return base

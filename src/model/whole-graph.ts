@@ -4,9 +4,10 @@ import * as o from '../onnx/ops.ts'
 import type { AdapterLayer } from './adapter-layers.ts'
 import type { ModelConfig } from './config.ts'
 import { decodingLayer } from './decoding-layer.ts'
-import type { FrozenTensor, FrozenWeights } from './frozen-weights.ts'
+import type { FrozenWeights } from './frozen-weights.ts'
 import { headFunctions } from './head.ts'
 import { layerFunctions } from './layer-functions.ts'
+import type { StoredTensor } from './linear-format.ts'
 
 interface WholeModel {
   config: ModelConfig
@@ -21,16 +22,16 @@ interface WholeModel {
 class WholeGraph {
   readonly graph = new Graph()
   readonly #model: WholeModel
-  readonly #constants = new Map<FrozenTensor, Value>()
+  readonly #constants = new Map<StoredTensor, Value>()
 
   constructor(model: WholeModel) {
     this.#model = model
   }
 
   /** Tied weights are one constant. */
-  constant(weight: FrozenTensor): Value {
+  constant(weight: StoredTensor): Value {
     const known = this.#constants.get(weight)
-    const value = known ?? this.graph.constant('float32', weight.shape, weight.data)
+    const value = known ?? this.graph.constant(weight.type, weight.shape, weight.data)
     this.#constants.set(weight, value)
     return value
   }
@@ -94,6 +95,7 @@ const setting = { rows: B, blockLength: S, blocks: 1, maskRows: B, tableRows: 'R
  */
 export function trainingGraph(model: WholeModel, dropout: number): GraphFunction {
   const { config, layers } = model
+  const { linear } = model.weights
   const whole = new WholeGraph(model)
   const { graph } = whole
   let x = whole.embedded(B, S)
@@ -104,7 +106,7 @@ export function trainingGraph(model: WholeModel, dropout: number): GraphFunction
   const runs = layers.map((layer, i) => {
     const lora = new Map(Array.from(layer.lora, ([projection, found]) => [projection, { ...found, dropout }]))
     const key = JSON.stringify(Array.from(lora))
-    const found = functions.get(key) ?? layerFunctions({ ...setting, config, lora })
+    const found = functions.get(key) ?? layerFunctions({ ...setting, config, lora, linear })
     functions.set(key, found)
     const feeds = new Map([...common, ...whole.layer(i)])
     for (const [name, value] of found.keeping.inputs)
@@ -137,11 +139,12 @@ export function trainingGraph(model: WholeModel, dropout: number): GraphFunction
 /** Forward only: loss [N, 1] and best int64 [N, 1] at `places`, or with `all` the logits [B·S, vocabulary] of every place. */
 export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits'): GraphFunction {
   const { config, layers } = model
+  const { linear } = model.weights
   const whole = new WholeGraph(model)
   let x = whole.embedded(B, S)
   const common = whole.common(B, S)
   for (const [i, { lora }] of layers.entries()) {
-    const { forward } = layerFunctions({ ...setting, config, lora })
+    const { forward } = layerFunctions({ ...setting, config, lora, linear })
     x = inline(whole.graph, forward, new Map([...common, ...whole.layer(i), ['x', x]])).get('y') as Value
   }
   const head = headFunctions(config)
@@ -161,6 +164,7 @@ export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits'): Gra
  */
 export function decodingGraph(model: WholeModel): GraphFunction {
   const { config, layers } = model
+  const { linear } = model.weights
   const whole = new WholeGraph(model)
   const { graph } = whole
   let x = whole.embedded(1, 'T')
@@ -174,7 +178,7 @@ export function decodingGraph(model: WholeModel): GraphFunction {
         `past_${name}`,
         graph.input(`past_${name}.${i}`, 'float32', [1, config.kvHeads, 'P', config.headDim]),
       )
-    const run = inline(graph, decodingLayer(config, layer), feeds)
+    const run = inline(graph, decodingLayer(config, layer, linear), feeds)
     for (const name of ['keys', 'values']) outputs.set(`${name}.${i}`, run.get(name) as Value)
     x = run.get('y') as Value
   }

@@ -6,7 +6,13 @@ import { ProtobufWriter } from './protobuf.ts'
 /** IR 10 goes with opset 21 (onnx/docs/Versioning.md). */
 const IR_VERSION = 10
 const OPSET = 21
-const MICROSOFT_OPS = new Set(['FusedMatMul', 'QuickGelu', 'RotaryEmbedding'])
+const MICROSOFT_OPS = new Set([
+  'DynamicQuantizeMatMul',
+  'FusedMatMul',
+  'GatherBlockQuantized',
+  'QuickGelu',
+  'RotaryEmbedding',
+])
 
 /** Constants of at least this many bytes lie outside the model's bytes: a protobuf may not exceed 2 GiB. */
 const EXTERNAL_BYTES = 1 << 16

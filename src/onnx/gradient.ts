@@ -7,10 +7,12 @@ import { add, reduceSum, reshape } from './ops.ts'
 /**
  * Reverse-mode differentiation: given d(something)/d(value) for some values, the same for `wrt`, as new nodes of the
  * same graph. Only what leads from `wrt` to the seeds is differentiated. A value that nothing depends on gets undefined.
+ * `rules` has nodes whose gradient is computed otherwise than the table says.
  */
 export function differentiate(
   seeds: ReadonlyMap<Value, Value>,
   wrt: readonly Value[],
+  rules: ReadonlyMap<Node, Rule> = new Map(),
 ): (Value | undefined)[] {
   const [anySeed] = seeds.keys()
   if (!anySeed) return wrt.map(() => undefined)
@@ -29,7 +31,7 @@ export function differentiate(
     const outputs = node.outputs.map((output) => gradients.get(output))
     if (!outputs.some((gradient) => gradient) || !node.inputs.some((input) => input && moving.has(input)))
       continue
-    const contributions = ruleOf(node)(node, outputs)
+    const contributions = (rules.get(node) ?? ruleOf(node))(node, outputs)
     for (const [i, input] of node.inputs.entries()) {
       if (!input || !moving.has(input)) continue
       const contribution = contributions[i]

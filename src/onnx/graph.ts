@@ -1,7 +1,9 @@
 import { formatShape, type Dim, type Shape } from './dims.ts'
 
-export type DataType = 'float32' | 'float64' | 'int64' | 'int32' | 'uint8' | 'bool'
-export type TensorData = Float32Array | Float64Array | BigInt64Array | Int32Array | Uint8Array
+export type DataType = 'float32' | 'float64' | 'float16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
+/** float16 is held as the bits of its elements. */
+export type TensorData =
+  Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
 
 /** An operator's attribute. Ints and floats are distinct in ONNX. */
 export type Attribute =

@@ -4,7 +4,7 @@ import { shapeTensor } from './shape-tensor.ts'
 
 /**
  * The operators as functions of values: each checks its inputs, infers the output's type and shape, and adds a node.
- * Semantics are ONNX's (opset 21) and, for FusedMatMul, QuickGelu and RotaryEmbedding, ONNX Runtime's com.microsoft.
+ * Semantics are ONNX's (opset 21) and, for those in encode.ts's MICROSOFT_OPS, ONNX Runtime's com.microsoft.
  */
 
 const int = (value: number): Attribute => ({ kind: 'int', value })
@@ -72,6 +72,7 @@ export const exp = unary('Exp')
 export const log = unary('Log')
 export const sqrt = unary('Sqrt')
 export const sigmoid = unary('Sigmoid')
+export const abs = unary('Abs')
 
 /** x · sigmoid(alpha · x); alpha 1 is SiLU. float32 only. */
 export function quickGelu(x: Value, alpha: number): Value {
@@ -98,14 +99,41 @@ export const equal = binary('Equal', 'bool')
 export const ELEMENT_TYPES: Record<DataType, number> = {
   float32: 1,
   uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,
+  float16: 10,
   float64: 11,
 }
 
 export function cast(x: Value, type: DataType): Value {
   return one('Cast', [x], type, x.shape, { to: int(ELEMENT_TYPES[type]) })
+}
+
+/**
+ * Matrix [rows, 2·bytes] from 4-bit numbers n, two a byte, the earlier in the low half: factor · (n - 8), with a factor for
+ * each `block` numbers of a row.
+ */
+export function dequantize4(packed: Value, factors: Value, block: number): Value {
+  const op = 'GatherBlockQuantized'
+  const [rows, bytes] = packed.shape
+  const known = typeof rows === 'number' && typeof bytes === 'number' && packed.type === 'uint8'
+  needs(op, known && sameShape(factors.shape, [rows, (2 * bytes) / block]), 'factors do not fit', [
+    packed,
+    factors,
+  ])
+  const order = packed.graph.constant(
+    'int32',
+    [rows as number],
+    Int32Array.from({ length: rows as number }, (_, i) => i),
+  )
+  return one(op, [packed, order, factors], factors.type, [rows as number, 2 * (bytes as number)], {
+    gather_axis: int(0),
+    quantize_axis: int(1),
+    block_size: int(block),
+    bits: int(4),
+  })
 }
 
 // ---- products -----------------------------------------------------------------------------------------------------
@@ -156,6 +184,13 @@ export function gemm(a: Value, b: Value, options: MatMulOptions & { c?: Value | 
     transB: flag(transB),
     alpha: float(alpha),
   })
+}
+
+/** A · B · scale of a float matrix, which is rounded to 8 bits with one scale for all of it, and an int8 matrix. */
+export function dynamicQuantizeMatMul(a: Value, b: Value, scale: Value): Value {
+  const op = 'DynamicQuantizeMatMul'
+  needs(op, a.type === 'float32' && b.type === 'int8', 'needs float32 and int8', [a, b])
+  return one(op, [a, b, scale], a.type, matmulShape(op, a, b, false, false))
 }
 
 // ---- moving elements ----------------------------------------------------------------------------------------------

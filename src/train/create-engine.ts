@@ -1,6 +1,8 @@
 import { adapterLayers } from '../model/adapter-layers.ts'
 import type { Adapter } from '../model/adapter.ts'
+import { InputError } from '../errors.ts'
 import { loadFrozenWeights } from '../model/frozen-weights.ts'
+import { precisionPlan, type PrecisionPlan } from '../model/precision.ts'
 import { ByLayerEngine } from './engine-by-layer.ts'
 import { WholeEngine } from './engine-whole.ts'
 import type { Engine, EngineOptions } from './engine.ts'
@@ -14,11 +16,22 @@ const NO_ADAPTER: Adapter = {
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { config, layout, threads, adapter = NO_ADAPTER } = options
   const layers = adapterLayers(config, adapter)
-  const weights = loadFrozenWeights(config, options.weights)
+  const plan = planOf(options)
+  const weights = loadFrozenWeights(config, options.weights, plan.linear)
   switch (layout) {
     case 'by-layer':
-      return new ByLayerEngine(config, weights, adapter, layers, threads)
+      return new ByLayerEngine(config, weights, adapter, layers, threads, plan)
     case 'whole':
       return new WholeEngine(config, weights, adapter, layers, threads)
   }
+}
+
+function planOf({ config, weights, layout, precision }: EngineOptions): PrecisionPlan {
+  if (precision === undefined || (layout === 'whole' && precision === 'exact'))
+    return { linear: 'float32', kept: 'float32' }
+  if (layout === 'whole')
+    throw new InputError(
+      `precision ${precision} is not made for layout whole; choose layout by-layer, or precision exact`,
+    )
+  return precisionPlan(precision, config, weights)
 }

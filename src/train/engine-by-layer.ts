@@ -7,6 +7,7 @@ import type { Decoder } from '../model/decoder.ts'
 import { embed, type FrozenWeights } from '../model/frozen-weights.ts'
 import { createLayerDecoder } from '../model/layer-decoder.ts'
 import { layerTensors } from '../model/layer-tensors.ts'
+import type { PrecisionPlan } from '../model/precision.ts'
 import { tensor } from '../onnx/session.ts'
 import { batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
@@ -46,6 +47,7 @@ export class ByLayerEngine implements Engine {
     adapter: Adapter,
     layers: AdapterLayer[],
     threads: number,
+    plan: PrecisionPlan,
   ) {
     this.adapter = adapter
     this.#config = config
@@ -53,7 +55,7 @@ export class ByLayerEngine implements Engine {
     this.#weights = weights
     this.#layers = layers
     this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
-    this.#sessions = new LayerSessions(config, threads)
+    this.#sessions = new LayerSessions(config, plan, threads)
     this.#head = new HeadRunner(config, weights, threads)
     this.#sums = new GradientSums(adapter)
   }
@@ -78,8 +80,10 @@ export class ByLayerEngine implements Engine {
     let x = this.#embedded(batch)
     for (let layer = 0; layer < layers; layer++) {
       const outputs = await run('keeping', layer, [['x', x]])
-      kept.push(new Map([...outputs, ['x', x]]))
-      x = outputs.get('y') as Tensor
+      const y = outputs.get('y') as Tensor
+      outputs.delete('y')
+      kept.push(outputs.set('x', x))
+      x = y
       progress?.(layer + 1)
     }
     const { dx, ...loss } = await this.#head.train(x, supervisedRows(batch))

@@ -1,6 +1,7 @@
 import type { Adapter } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
+import type { Precision } from '../model/precision.ts'
 import type { WeightSource } from '../model/weights.ts'
 import type { Batch } from './batch.ts'
 
@@ -53,6 +54,8 @@ export interface EngineOptions {
   /** Undefined: the base model alone, for evaluation. */
   adapter: Adapter | undefined
   layout: Layout
+  /** Undefined: float32 throughout, weights in float32 too, which is fastest for a few tokens at a time. */
+  precision?: Precision
   /** Threads of ONNX Runtime. Part of what makes a run repeatable bit for bit. */
   threads: number
 }

@@ -1,6 +1,7 @@
 import type { AdapterLayer } from '../model/adapter-layers.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { layerFunctions } from '../model/layer-functions.ts'
+import type { PrecisionPlan } from '../model/precision.ts'
 import { Session } from '../onnx/session.ts'
 
 export type LayerPass = 'forward' | 'keeping' | 'backward'
@@ -22,11 +23,13 @@ interface LayerVariant {
  */
 export class LayerSessions {
   readonly #config: ModelConfig
+  readonly #plan: PrecisionPlan
   readonly #threads: number
   readonly #sessions = new Map<string, Promise<Session>>()
 
-  constructor(config: ModelConfig, threads: number) {
+  constructor(config: ModelConfig, plan: PrecisionPlan, threads: number) {
     this.#config = config
+    this.#plan = plan
     this.#threads = threads
   }
 
@@ -38,7 +41,8 @@ export class LayerSessions {
     const key = JSON.stringify([pass, Array.from(lora), blocks, sharedMask])
     let session = this.#sessions.get(key)
     if (!session) {
-      const functions = layerFunctions({
+      const { linear, kept } = this.#plan
+      const setting = {
         config: this.#config,
         rows: 'B',
         blockLength: 'S',
@@ -46,7 +50,9 @@ export class LayerSessions {
         maskRows: sharedMask ? 1 : 'B',
         tableRows: 'R',
         lora,
-      })
+        linear,
+      }
+      const functions = layerFunctions(setting, kept)
       session = Session.create(functions[pass], { threads: this.#threads })
       this.#sessions.set(key, session)
     }

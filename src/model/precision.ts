@@ -1,0 +1,47 @@
+import type { KeptTensors } from './layer-functions.ts'
+import type { LinearFormat } from './linear-format.ts'
+import { PROJECTIONS, projectionPath } from './projections.ts'
+import type { ModelConfig } from './config.ts'
+import type { WeightSource } from './weights.ts'
+
+/**
+ * What a training step trades for what. `exact`: float32 arithmetic. `fast`: int8 where gradients flow back through frozen
+ * matrices. `small`: least memory. `qlora`: a 4-bit base.
+ */
+export const PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
+export type Precision = (typeof PRECISIONS)[number]
+
+export interface PrecisionPlan {
+  linear: LinearFormat
+  kept: KeptTensors
+}
+
+export function precisionPlan(
+  precision: Precision,
+  config: ModelConfig,
+  source: WeightSource,
+): PrecisionPlan {
+  switch (precision) {
+    case 'exact':
+      return { linear: isHalf(config, source) ? 'float16' : 'float32', kept: 'float32' }
+    case 'fast':
+      return { linear: 'int8-gradients', kept: 'float16' }
+    case 'small':
+      return { linear: 'int8', kept: 'nothing' }
+    case 'qlora':
+      return { linear: 'int4', kept: 'float16' }
+  }
+}
+
+/**
+ * Whether all matrices are stored in 16 bits, so that 16 bits hold them in memory too. bfloat16's 8 bits of fraction fit
+ * into float16's 11; only what is below 2^-17 loses digits, at most 2^-25 each, far below the rounding of a float32 sum.
+ */
+function isHalf(config: ModelConfig, { infos }: WeightSource): boolean {
+  return Array.from({ length: config.layers }, (_, layer) => layer).every((layer) =>
+    PROJECTIONS.every((projection) => {
+      const type = infos.get(`${projectionPath(config, layer, projection)}.weight`)?.type
+      return type === 'F16' || type === 'BF16'
+    }),
+  )
+}
