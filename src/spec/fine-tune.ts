@@ -233,6 +233,18 @@ const train = z
       .meta({ description: 'Optimizer steps; overrides numTrainEpochs.', examples: [100] }),
     perDeviceTrainBatchSize: count(1, 65_536).default(4).describe('Rows in one micro-batch.'),
     gradientAccumulationSteps: count(1, 65_536).default(1).describe('Micro-batches in one optimizer step.'),
+    packing: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true: short rows are joined up to data.maxLength tokens, without attention from one to another; a row of a micro-batch is then such a pack (TRL packing, strategy bfd).',
+      ),
+    groupByLength: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true: rows of like length share a step, so that little is padding (transformers group_by_length).',
+      ),
     maxGradNorm: z
       .number()
       .gt(0)

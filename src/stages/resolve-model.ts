@@ -11,6 +11,8 @@ export interface ResolveModelInput {
   attempt: number
   model: FineTuneSpec['model']
   train: FineTuneSpec['train']
+  /** spec.data.maxLength. */
+  maxLength: number
 }
 
 /** Which base model, and how it is trained, with nothing left to be decided: what the digests of all later stages rest on. */
@@ -47,7 +49,7 @@ export async function resolveModel(
         layers,
         hiddenSize,
         maxPositions,
-        training: resolveTrainSettings(input.train),
+        training: resolveTrainSettings(input.train, input.maxLength),
       },
     }
   } finally {

@@ -12,8 +12,18 @@ export interface NamedRows {
 
 /** A micro-batch of these rows, one sample a row, padded to its longest. */
 export function batchOf(rows: NamedRows, numbers: readonly number[]): Batch {
+  return packedBatchOf(
+    rows,
+    numbers.map((row) => [row]),
+  )
+}
+
+/** A micro-batch of packs: each row holds the samples of one pack, one after another. */
+export function packedBatchOf(rows: NamedRows, packs: readonly (readonly number[])[]): Batch {
   return makeBatch(
-    numbers.map((row) => [{ id: rows.id(row), ids: rows.ids(row), targets: rows.lossMask(row) }]),
+    packs.map((pack) =>
+      pack.map((row) => ({ id: rows.id(row), ids: rows.ids(row), targets: rows.lossMask(row) })),
+    ),
   )
 }
 

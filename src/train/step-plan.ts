@@ -1,4 +1,5 @@
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import { groupByLength } from './length-groups.ts'
 import { permutation } from './random.ts'
 
 /** Which rows each optimizer step sees. Everything follows from the step's number: there is no position to save. */
@@ -24,6 +25,9 @@ type PlanSettings = Pick<
   | 'warmupSteps'
 >
 
+/** Beside the settings: with `groupByLength` each row's tokens, and rows of like length share a step. */
+export type PlanOptions = PlanSettings & { groupByLength?: ArrayLike<number> | undefined }
+
 /**
  * The arithmetic of transformers' Trainer: an epoch is cut into micro-batches (the last may be smaller) and these into
  * steps (the last may have fewer); a step never reaches into the next epoch; maxSteps overrides the epochs; warmupSteps
@@ -31,7 +35,7 @@ type PlanSettings = Pick<
  * A step's rows depend only on the product of micro-batch and accumulation, so that halving one and doubling the other
  * in the middle of a job loses and repeats no row.
  */
-export function planSteps(rows: number, settings: PlanSettings): StepPlan {
+export function planSteps(rows: number, settings: PlanOptions): StepPlan {
   const { seed, perDeviceTrainBatchSize: microRows, gradientAccumulationSteps } = settings
   const rowsPerStep = microRows * gradientAccumulationSteps
   const stepsPerEpoch = Math.ceil(rows / rowsPerStep)
@@ -40,8 +44,12 @@ export function planSteps(rows: number, settings: PlanSettings): StepPlan {
 
   let current: { epoch: number; order: Uint32Array } | undefined
   const orderOf = (epoch: number): Uint32Array => {
-    if (current?.epoch !== epoch) current = { epoch, order: permutation(rows, seed, epoch) }
-    return current.order
+    if (current?.epoch === epoch) return current.order
+    const random = permutation(rows, seed, epoch)
+    const lengths = settings.groupByLength
+    const order = lengths ? groupByLength(random, lengths, rowsPerStep) : random
+    current = { epoch, order }
+    return order
   }
   return {
     steps,

@@ -3,16 +3,22 @@ import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { Layout } from './engine.ts'
 
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
-export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads'> & {
+export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads' | 'packing'> & {
   layout: Layout
   precision: 'exact'
   threads: number
+  /** Tokens of a pack. */
+  packing: false | { length: number }
 }
 
-/** For a CPU: by layer, float32, the cores that this process may use (a container's CPU limit included). */
-export function resolveTrainSettings(settings: FineTuneSpec['train']): TrainSettings {
+/**
+ * For a CPU: by layer, float32, the cores that this process may use (a container's CPU limit included). Packs are as long as the
+ * longest row may be.
+ */
+export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength: number): TrainSettings {
   return {
     ...settings,
+    packing: settings.packing && { length: maxLength },
     layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
     precision: 'exact',
     threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,

@@ -1,7 +1,7 @@
 import { NonFiniteError } from '../errors.ts'
 import type { AdamW } from './adamw.ts'
 import type { Batch } from './batch.ts'
-import { batchOf, type NamedRows, tokensOf } from './batches.ts'
+import { type NamedRows, packedBatchOf, tokensOf } from './batches.ts'
 import type { Engine } from './engine.ts'
 import { clipGradients, scaleGradients } from './gradient-clipping.ts'
 import type { StepPlan } from './step-plan.ts'
@@ -22,6 +22,8 @@ export interface StepContext {
   optimizer: AdamW
   plan: StepPlan
   rows: NamedRows
+  /** What the plan counts: the rows of each pack, one where there is no packing. */
+  packs: readonly (readonly number[])[]
   settings: { maxGradNorm: number; loraDropout: number; seed: number }
   signal: AbortSignal
   report: (microBatch: number, layer: number) => void
@@ -38,7 +40,7 @@ const ROWS_NAMED = 16
 export async function trainStep(
   step: number,
   learningRate: number,
-  { engine, optimizer, plan, rows, settings, signal, report }: StepContext,
+  { engine, optimizer, plan, rows, packs, settings, signal, report }: StepContext,
 ): Promise<StepResult | undefined> {
   engine.zeroGradients()
   const stepRows: string[] = []
@@ -47,7 +49,10 @@ export async function trainStep(
   let tokens = 0
   for (const [microBatch, numbers] of plan.microBatches(step).entries()) {
     if (signal.aborted) return undefined
-    const batch = batchOf(rows, numbers)
+    const batch = packedBatchOf(
+      rows,
+      numbers.map((pack) => packs[pack] as readonly number[]),
+    )
     const dropout = settings.loraDropout > 0 ? { seed: settings.seed, step, microBatch } : undefined
     const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), dropout)
     if (!Number.isFinite(result.lossSum)) throw notFinite('loss', step, batch.rowIds)

@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts'
 import type { Engine } from './engine.ts'
 import { differences, type Environment } from './environment.ts'
 import { learningRateAt, type Schedule } from './schedule.ts'
+import { packRows } from './pack-rows.ts'
 import { planSteps, type StepPlan } from './step-plan.ts'
 import type { TrainSettings } from './train-settings.ts'
 import { type StepResult, trainStep } from './train-step.ts'
@@ -38,7 +39,12 @@ export interface TrainJob {
 export async function train(job: TrainJob): Promise<TrainingRecord> {
   const { engine, rows, settings, clock, signal, log } = job
   refuseRowsWithoutTarget(rows)
-  const plan = planSteps(rows.count, settings)
+  const packs = packsOf(rows, settings)
+  const lengths = packs.map((pack) => pack.reduce((sum, row) => sum + rows.ids(row).length, 0))
+  const plan = planSteps(packs.length, {
+    ...settings,
+    groupByLength: settings.groupByLength ? lengths : undefined,
+  })
   const schedule: Schedule = {
     name: settings.lrSchedulerType,
     learningRate: settings.learningRate,
@@ -79,6 +85,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
       optimizer,
       plan,
       rows,
+      packs,
       settings,
       signal,
       report,
@@ -112,6 +119,16 @@ function refuseRowsWithoutTarget(rows: NamedRows): void {
     throw new InputError(
       `Row ${rows.id(row)} has no token to learn from; give it an answer or raise spec.data.maxLength`,
     )
+}
+
+/** The rows of each row of a micro-batch. */
+function packsOf(rows: NamedRows, { packing }: TrainSettings): number[][] {
+  const numbers = Array.from({ length: rows.count }, (_, row) => row)
+  if (!packing) return numbers.map((row) => [row])
+  return packRows(
+    numbers.map((row) => rows.ids(row).length),
+    packing.length,
+  )
 }
 
 /** The record to go on from; puts a resumed state's adapter into the engine. */

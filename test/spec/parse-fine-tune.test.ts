@@ -59,6 +59,8 @@ test('a minimal document gets every default', () => {
       numTrainEpochs: 1,
       perDeviceTrainBatchSize: 4,
       gradientAccumulationSteps: 1,
+      packing: false,
+      groupByLength: false,
       maxGradNorm: 1,
       weightDecay: 0,
       adamBeta1: 0.9,

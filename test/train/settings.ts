@@ -9,5 +9,5 @@ export function trainSettings(change: Partial<TrainSettings> = {}): TrainSetting
     metadata: { name: 'tiny' },
     spec: { model: { source: './model' }, data: { train: ['rows.jsonl'] }, train: { threads: 1 } },
   })
-  return { ...resolveTrainSettings(spec.train), ...change }
+  return { ...resolveTrainSettings(spec.train, spec.data.maxLength), ...change }
 }
