@@ -1,39 +1,64 @@
-import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
-import type { TrainMeasurement } from './train-measure.ts'
+import { parseArgs } from 'node:util'
+import { PRECISIONS } from '../src/model/precision.ts'
+import { measuredProcess } from './measured-process.ts'
+import { peerPython } from './peer-environment.ts'
+import { withRatios, type TrainLine } from './train-lines.ts'
+
+const OPTIONS = {
+  model: { type: 'string' },
+  mode: { type: 'string', default: 'exact' },
+  sequence: { type: 'string', default: '512' },
+  batch: { type: 'string', default: '1' },
+  steps: { type: 'string', default: '5' },
+  threads: { type: 'string', default: '2' },
+  layout: { type: 'string', default: 'by-layer' },
+  /** PyTorch with PEFT beside it: float32 and bfloat16, without and with gradient checkpointing. */
+  peers: { type: 'boolean', default: false },
+  /** Where the rivals' Python environment is, or is made. */
+  venv: { type: 'string', default: fileURLToPath(new URL('../.temper/bench-venv', import.meta.url)) },
+  json: { type: 'boolean', default: false },
+} as const
 
 /**
  * One training step's speed and memory, on random tokens with the loss at every position, LoRA r16 on all linear layers,
- * AdamW included: what bench/peers measures of others. Each measurement has a process of its own, so that one's memory
- * is not another's.
+ * AdamW included: what bench/peers measures of others. Each measurement has a process of its own, whose memory is read from
+ * outside; with rivals, the modes and they take turns.
  */
 export async function benchTrain(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      model: { type: 'string' },
-      sequence: { type: 'string', default: '512' },
-      batch: { type: 'string', default: '1' },
-      steps: { type: 'string', default: '5' },
-      threads: { type: 'string', default: '2' },
-      layout: { type: 'string', default: 'by-layer' },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  if (values.model === undefined) throw new Error('name a model folder or .gguf file with --model')
+  const { values } = parseArgs({ args, options: OPTIONS })
   const { model, sequence, batch, steps, threads, layout } = values
+  if (model === undefined) throw new Error('name a model folder or .gguf file with --model')
+  const modes = values.mode.split(',')
+  const unknown = modes.find((mode) => !PRECISIONS.some((precision) => precision === mode))
+  if (unknown !== undefined)
+    throw new Error(`there is no mode ${unknown}; name some of ${PRECISIONS.join(',')}`)
+
   const child = fileURLToPath(new URL('train-measure.ts', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    child,
-    model,
-    sequence,
-    batch,
-    steps,
-    threads,
-    layout,
-  ])
-  const line = JSON.parse(stdout) as TrainMeasurement
-  if (values.json) console.log(JSON.stringify(line))
-  else console.table([line])
+  const ours = modes.map((mode) => ({
+    program: process.execPath,
+    args: [child, model, sequence, batch, steps, threads, layout, mode],
+  }))
+  const theirs = values.peers ? await rivals(values.venv, [model, batch, sequence, steps]) : []
+  const lines: TrainLine[] = []
+  for (let turn = 0; turn < Math.max(ours.length, theirs.length); turn++)
+    for (const contestant of [ours[turn], theirs[turn]]) {
+      if (!contestant) continue
+      const { lastLine, peakResidentMb } = await measuredProcess(contestant.program, contestant.args)
+      lines.push({ ...(JSON.parse(lastLine) as TrainLine), bench: 'train', peakResidentMb })
+    }
+  const shown = withRatios(lines)
+  if (values.json) for (const line of shown) console.log(JSON.stringify(line))
+  else console.table(shown)
+}
+
+async function rivals(venv: string, [model, batch, sequence, steps]: [string, string, string, string]) {
+  const program = await peerPython(venv)
+  const script = fileURLToPath(new URL('peers/pytorch_peft.py', import.meta.url))
+  return ['0', '1'].flatMap((checkpointing) =>
+    ['f32', 'bf16'].map((type) => ({
+      program,
+      args: [script, model, type, batch, sequence, steps, checkpointing],
+    })),
+  )
 }

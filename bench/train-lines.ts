@@ -1,0 +1,46 @@
+/** One measurement, ours or a rival's. */
+export interface TrainLine {
+  bench: 'train'
+  /** The rival's name; ours has none. */
+  peer?: string
+  /** A precision, or a rival's number format. */
+  mode: string
+  /** Whether a rival computes activations again. */
+  checkpointing?: boolean
+  batch: number
+  sequence: number
+  /** The median step. */
+  tokensPerSecond: number
+  peakResidentMb: number
+}
+
+interface Ratios {
+  timesPeerF32?: number
+  timesPeerBf16?: number
+  memoryOfPeer?: number
+}
+
+/**
+ * Each of our lines with its ratios to the rival measured in the same run: speed against the faster of the rival's runs in
+ * each format, memory against the smaller of its float32 runs.
+ */
+export function withRatios(lines: readonly TrainLine[]): (TrainLine & Ratios)[] {
+  const peers = (mode: string) => lines.filter((line) => line.peer !== undefined && line.mode === mode)
+  const fastest = (mode: string) => Math.max(...peers(mode).map((line) => line.tokensPerSecond))
+  if (peers('f32').length === 0 || peers('bf16').length === 0) return [...lines]
+  const smallest = Math.min(...peers('f32').map((line) => line.peakResidentMb))
+  return lines.map((line) =>
+    line.peer === undefined
+      ? {
+          ...line,
+          timesPeerF32: round(line.tokensPerSecond / fastest('f32')),
+          timesPeerBf16: round(line.tokensPerSecond / fastest('bf16')),
+          memoryOfPeer: round(line.peakResidentMb / smallest),
+        }
+      : line,
+  )
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}
