@@ -63,12 +63,18 @@ function dataProblems(data: Fields): Problem[] {
 }
 
 function trainProblems(train: Fields): Problem[] {
-  const { warmupSteps, maxSteps } = train
+  const { warmupSteps, maxSteps, layout, precision } = train
   const problems = duplicates(train['targetModules'], ['spec', 'train', 'targetModules'])
   if (typeof warmupSteps === 'number' && typeof maxSteps === 'number' && warmupSteps >= maxSteps) {
     problems.push({
       path: ['spec', 'train', 'warmupSteps'],
       text: `must be below maxSteps (${maxSteps}), but is ${warmupSteps}; the rate would never reach learningRate`,
+    })
+  }
+  if (layout === 'whole' && (precision === 'fast' || precision === 'small' || precision === 'qlora')) {
+    problems.push({
+      path: ['spec', 'train', 'precision'],
+      text: `is ${precision}, which is made for layout by-layer only; choose exact, or delete layout`,
     })
   }
   return problems

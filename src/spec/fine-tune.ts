@@ -263,9 +263,11 @@ const train = z
       .default('auto')
       .describe('by-layer: least memory; whole: one graph, fastest on a GPU; auto: by the device.'),
     precision: z
-      .enum(['auto', 'exact'])
+      .enum(['auto', 'exact', 'fast', 'small', 'qlora'])
       .default('auto')
-      .describe('exact: float32 throughout; auto: by the device (float32 on a CPU).'),
+      .describe(
+        'exact: float32 arithmetic; fast: int8 gradients through frozen weights; small: least memory; qlora: 4-bit base; auto: exact. See docs/performance.md.',
+      ),
     threads: z
       .union([z.literal('auto'), count(1, 1024)], { error: 'must be auto or a whole number from 1 to 1024' })
       .default('auto')

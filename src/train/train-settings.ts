@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os'
+import type { Precision } from '../model/precision.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { Layout } from './engine.ts'
 
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
 export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads' | 'packing'> & {
   layout: Layout
-  precision: 'exact'
+  precision: Precision
   threads: number
   /** Tokens of a pack. */
   packing: false | { length: number }
@@ -20,7 +21,7 @@ export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength:
     ...settings,
     packing: settings.packing && { length: maxLength },
     layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
-    precision: 'exact',
+    precision: settings.precision === 'auto' ? 'exact' : settings.precision,
     threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
   }
 }

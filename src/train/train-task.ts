@@ -65,6 +65,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       weights: base.weights,
       adapter: startOf(base, settings),
       layout: settings.layout,
+      precision: settings.precision,
       threads: settings.threads,
     })
     try {
