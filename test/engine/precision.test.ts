@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openBaseModel } from '../../src/base/open-base-model.ts'
+import { halfToFloat32, float32ToHalf } from '../../src/formats/numbers.ts'
+import type { Precision } from '../../src/model/precision.ts'
+import type { WeightInfo, WeightSource } from '../../src/model/weights.ts'
+import { makeBatch } from '../../src/train/batch.ts'
+import { createEngine } from '../../src/train/create-engine.ts'
+import { readStartAdapter } from '../../scripts/golden-files.ts'
+import { compareGradients } from './compare-gradients.ts'
+import { copyOf, goldenDir, sample, type TinyName } from './tiny-engine.ts'
+
+const MODELS: TinyName[] = ['tiny-qwen2', 'tiny-llama']
+/** One row is padded, and both are long enough for several blocks of attention. */
+const BATCH = makeBatch([[sample(1, 150)], [sample(2, 90)]])
+
+async function step(
+  name: TinyName,
+  precision: Precision | undefined,
+  change?: (source: WeightSource) => WeightSource,
+) {
+  const { config, weights, close } = openBaseModel(goldenDir(name))
+  const source = change ? change(weights) : weights
+  const adapter = readStartAdapter(goldenDir(name))
+  const engine = await createEngine({
+    config,
+    weights: source,
+    adapter,
+    layout: 'by-layer',
+    threads: 1,
+    ...(precision && { precision }),
+  })
+  try {
+    const { lossSum, tokens } = await engine.accumulate(BATCH)
+    return { loss: lossSum / tokens, gradients: copyOf(engine.gradients) }
+  } finally {
+    await engine.dispose()
+    close()
+  }
+}
+
+/** The same weights after a change of their values, under another type. */
+function changed(
+  source: WeightSource,
+  type: WeightInfo['type'],
+  change: (values: Float32Array, info: WeightInfo) => Float32Array,
+): WeightSource {
+  const infos = new Map(Array.from(source.infos, ([name, info]) => [name, { ...info, type }]))
+  return {
+    infos,
+    float32: (name) => change(source.float32(name), infos.get(name) as WeightInfo),
+    bytes: (name) => source.bytes(name),
+    close: () => source.close(),
+  }
+}
+
+/** What a mode may cost, against float32: cosine of each layer's gradients, relative error of all, relative loss. */
+const LIMITS = {
+  fast: { cosine: 0.99, error: 0.1, loss: 0.002 },
+  small: { cosine: 0.99, error: 0.1, loss: 0.002 },
+}
+
+for (const name of MODELS)
+  for (const mode of ['fast', 'small'] as const)
+    test(`${name}, ${mode}: every layer's gradients point where float32's do`, async () => {
+      const want = await step(name, 'exact')
+      const got = await step(name, mode)
+      const { layers, error } = compareGradients(got.gradients, want.gradients)
+      const limits = LIMITS[mode]
+      assert.ok(layers.length >= 2)
+      for (const [layer, cosine] of layers.entries())
+        assert.ok(cosine > limits.cosine && cosine < 1, `layer ${layer}: cosine ${cosine}`)
+      assert.ok(error < limits.error && error > 1e-4, `relative error ${error}`)
+      assert.ok(Math.abs(got.loss / want.loss - 1) < limits.loss, `loss ${got.loss}, exact ${want.loss}`)
+    })
+
+for (const name of MODELS)
+  test(`${name}, qlora: the gradients are those of a base of 4 bits, computed in float32`, async () => {
+    const rounded = (source: WeightSource) => changed(source, 'F32', (values, info) => (/_proj\.weight$/.test(info.name) ? to4Bits(values) : values)) // prettier-ignore
+    const want = await step(name, 'exact', rounded)
+    const got = await step(name, 'qlora')
+    const { layers, error } = compareGradients(got.gradients, want.gradients)
+    for (const [layer, cosine] of layers.entries()) assert.ok(cosine > 0.99999, `layer ${layer}: ${cosine}`)
+    // What the kept tensors lose in 16 bits.
+    assert.ok(error < 3e-3, `relative error ${error}`)
+    assert.ok(Math.abs(got.loss / want.loss - 1) < 1e-5)
+    const original = await step(name, 'exact')
+    assert.ok(compareGradients(got.gradients, original.gradients).error > 0.1, 'the base is rounded')
+  })
+
+test('a base of 16 bits stays in 16 bits and gives the same gradients', async () => {
+  const half = (type: WeightInfo['type']) => (source: WeightSource) =>
+    changed(source, type, (values) => halfToFloat32(float32ToHalf(values)))
+  const want = await step('tiny-qwen2', 'exact', half('F32'))
+  for (const type of ['F16', 'BF16'] as const) {
+    const got = await step('tiny-qwen2', 'exact', half(type))
+    assert.equal(got.loss, want.loss)
+    assert.deepEqual(got.gradients, want.gradients)
+  }
+})
+
+test('modes other than exact are refused for the whole graph', async () => {
+  const { config, weights, close } = openBaseModel(goldenDir('tiny-llama'))
+  const options = {
+    config,
+    weights,
+    adapter: undefined,
+    layout: 'whole',
+    threads: 1,
+    precision: 'fast',
+  } as const
+  await assert.rejects(createEngine(options), {
+    name: 'InputError',
+    message: 'precision fast is not made for layout whole; choose layout by-layer, or precision exact',
+  })
+  close()
+})
+
+/** ggml's Q4_0 and back, written anew: blocks of 32, the value of largest magnitude becomes -8. */
+function to4Bits(values: Float32Array): Float32Array {
+  const out = new Float32Array(values.length)
+  for (let start = 0; start < values.length; start += 32) {
+    const block = values.subarray(start, start + 32)
+    const extreme = block.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0)
+    const factor = Math.fround(extreme / -8)
+    for (const [i, value] of block.entries())
+      out[start + i] = factor === 0 ? 0 : factor * Math.min(7, Math.round((value * -8) / extreme))
+  }
+  return out
+}
