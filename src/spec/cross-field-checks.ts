@@ -63,7 +63,8 @@ function dataProblems(data: Fields): Problem[] {
 }
 
 function trainProblems(train: Fields): Problem[] {
-  const { warmupSteps, maxSteps, layout, precision } = train
+  const { warmupSteps, maxSteps, layout, precision, lrSchedulerType } = train
+  const kwargs = fields(train['lrSchedulerKwargs'])
   const problems = duplicates(train['targetModules'], ['spec', 'train', 'targetModules'])
   if (typeof warmupSteps === 'number' && typeof maxSteps === 'number' && warmupSteps >= maxSteps) {
     problems.push({
@@ -77,6 +78,15 @@ function trainProblems(train: Fields): Problem[] {
       text: `is ${precision}, which is made for layout by-layer only; choose exact, or delete layout`,
     })
   }
+  const needs = (schedule: string, names: readonly string[], example: string): void => {
+    if (lrSchedulerType === schedule && names.every((name) => kwargs[name] === undefined))
+      problems.push({
+        path: ['spec', 'train', 'lrSchedulerKwargs'],
+        text: `must have ${names.join(' or ')} for lrSchedulerType ${schedule}; for example ${example}`,
+      })
+  }
+  needs('cosine_with_min_lr', ['minLr', 'minLrRate'], '{minLrRate: 0.1}')
+  needs('warmup_stable_decay', ['numDecaySteps'], '{numDecaySteps: 100}')
   return problems
 }
 

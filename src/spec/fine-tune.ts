@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { scheduleFields } from './schedule-fields.ts'
 
 /**
  * The job a user writes: one document, the same as a YAML file, an HTTP body and a Kubernetes resource. This schema is the
@@ -209,10 +210,7 @@ const train = z
       .max(MAX_LEARNING_RATE)
       .default(2e-4)
       .describe('Highest learning rate (TRL learning_rate).'),
-    lrSchedulerType: z
-      .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
-      .default('cosine')
-      .describe('How the learning rate falls after the warm-up (TRL lr_scheduler_type).'),
+    ...scheduleFields,
     warmupRatio: z
       .number()
       .min(0)

@@ -1,5 +1,28 @@
-/** transformers' names. */
-export type ScheduleName = 'linear' | 'cosine' | 'constant' | 'constant_with_warmup'
+/** transformers' names. reduce_lr_on_plateau is not among them: its rate is not a function of the step. */
+export type ScheduleName =
+  | 'linear'
+  | 'cosine'
+  | 'cosine_with_restarts'
+  | 'polynomial'
+  | 'constant'
+  | 'constant_with_warmup'
+  | 'inverse_sqrt'
+  | 'cosine_with_min_lr'
+  | 'warmup_stable_decay'
+
+/** transformers' lr_scheduler_kwargs. Each schedule reads its own. */
+export interface ScheduleOptions {
+  numCycles?: number
+  power?: number
+  lrEnd?: number
+  timescale?: number
+  minLr?: number
+  minLrRate?: number
+  numDecaySteps?: number
+  numStableSteps?: number
+  minLrRatio?: number
+  decayType?: 'linear' | 'cosine' | '1-sqrt'
+}
 
 export interface Schedule {
   name: ScheduleName
@@ -8,23 +31,76 @@ export interface Schedule {
   warmupSteps: number
   /** Optimizer steps of the whole run. */
   totalSteps: number
+  options?: ScheduleOptions
 }
+
+/** transformers' defaults. */
+const POLYNOMIAL_END = 1e-7
+const INVERSE_SQRT_TIMESCALE = 10_000
 
 /**
  * The rate of optimizer step `step`, counted from 0. Formulas of transformers' optimization.py; as there, the first step
  * of a warm-up has rate 0.
  */
 export function learningRateAt(step: number, schedule: Schedule): number {
-  const { name, learningRate, warmupSteps, totalSteps } = schedule
+  const { name, learningRate, warmupSteps, totalSteps, options = {} } = schedule
   if (name === 'constant') return learningRate
-  if (step < warmupSteps) return learningRate * (step / Math.max(1, warmupSteps))
+  if (step < warmupSteps) {
+    const least = name === 'warmup_stable_decay' ? (options.minLrRatio ?? 0) : 0
+    return learningRate * ((step / warmupSteps) * (1 - least) + least)
+  }
   const after = Math.max(1, totalSteps - warmupSteps)
+  const progress = (step - warmupSteps) / after
   switch (name) {
     case 'constant_with_warmup':
       return learningRate
     case 'linear':
       return learningRate * Math.max(0, (totalSteps - step) / after)
     case 'cosine':
-      return learningRate * Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((step - warmupSteps) / after))))
+      return learningRate * cosine(progress, options.numCycles ?? 0.5)
+    case 'cosine_with_restarts':
+      return progress >= 1 ? 0 : learningRate * cosine(((options.numCycles ?? 1) * progress) % 1, 0.5)
+    case 'cosine_with_min_lr': {
+      const least = options.minLrRate ?? (options.minLr ?? 0) / learningRate
+      return learningRate * Math.max(0, cosine(progress, options.numCycles ?? 0.5) * (1 - least) + least)
+    }
+    case 'polynomial': {
+      const end = options.lrEnd ?? POLYNOMIAL_END
+      if (step > totalSteps) return end
+      return (
+        (learningRate - end) *
+          (1 - (step - warmupSteps) / (totalSteps - warmupSteps)) ** (options.power ?? 1) +
+        end
+      )
+    }
+    case 'inverse_sqrt': {
+      const timescale = options.timescale ?? (warmupSteps || INVERSE_SQRT_TIMESCALE)
+      return learningRate / Math.sqrt((step + timescale - warmupSteps) / timescale)
+    }
+    case 'warmup_stable_decay':
+      return learningRate * stableThenDecaying(step - warmupSteps, totalSteps - warmupSteps, options)
   }
+}
+
+function cosine(progress: number, cycles: number): number {
+  return Math.max(0, 0.5 * (1 + Math.cos(2 * Math.PI * cycles * progress)))
+}
+
+function stableThenDecaying(step: number, steps: number, options: ScheduleOptions): number {
+  const { numDecaySteps = 0, minLrRatio = 0, numCycles = 0.5, decayType = 'cosine' } = options
+  const stable = options.numStableSteps ?? steps - numDecaySteps
+  if (step < stable) return 1
+  if (step >= stable + numDecaySteps) return minLrRatio
+  const progress = (step - stable) / Math.max(1, numDecaySteps)
+  const left = (): number => {
+    switch (decayType) {
+      case 'linear':
+        return 1 - progress
+      case 'cosine':
+        return cosine(progress, numCycles)
+      case '1-sqrt':
+        return 1 - Math.sqrt(progress)
+    }
+  }
+  return Math.max(0, left() * (1 - minLrRatio) + minLrRatio)
 }

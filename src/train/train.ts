@@ -50,6 +50,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
     learningRate: settings.learningRate,
     warmupSteps: plan.warmupSteps,
     totalSteps: plan.steps,
+    options: settings.lrSchedulerKwargs,
   }
   const record = startingRecord(job, schedule)
   const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = settings
@@ -145,7 +146,12 @@ function startingRecord(
       seconds: 0,
       unflushed: [],
       metrics: [],
-      schedule,
+      schedule: {
+        name: schedule.name,
+        learningRate: schedule.learningRate,
+        warmupSteps: schedule.warmupSteps,
+        totalSteps: schedule.totalSteps,
+      },
       rows: rows.count,
       environment,
       exact: true,

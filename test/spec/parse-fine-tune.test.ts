@@ -55,6 +55,7 @@ test('a minimal document gets every default', () => {
       useRslora: false,
       learningRate: 2e-4,
       lrSchedulerType: 'cosine',
+      lrSchedulerKwargs: {},
       warmupRatio: 0.03,
       numTrainEpochs: 1,
       perDeviceTrainBatchSize: 4,
@@ -156,7 +157,7 @@ spec:
     'spec.train.learning_rate: is not a field of spec.train; did you mean learningRate? (line 12)',
     'spec.train.learningRate: must be a number, but is "fast"; for example learningRate: 0.0002 (line 13)',
     'spec.train.r: must be a whole number, but is 1.5; for example r: 16 (line 14)',
-    'spec.train.lrSchedulerType: must be one of linear, cosine, constant, constant_with_warmup, but is "cosin"; did you mean cosine? (line 15)',
+    'spec.train.lrSchedulerType: must be one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, cosine_with_min_lr, warmup_stable_decay, but is "cosin"; did you mean cosine? (line 15)',
     'spec.train.seed: is empty; give it a number or delete the line (line 16)',
     'spec.train.checkpoint.keepLast: must be at least 1, but is 0 (line 17)',
     'spec.train.warmupSteps: must be below maxSteps (10), but is 10; the rate would never reach learningRate (line 19)',
@@ -254,6 +255,16 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     name: 'a publish name with a slash',
     fields: { publish: { name: 'a/b' } },
     want: /publish.name: must be 1 to 63 lower-case/,
+  },
+  {
+    name: 'a schedule without what it needs',
+    fields: { train: { lrSchedulerType: 'cosine_with_min_lr' } },
+    want: /lrSchedulerKwargs: must have minLr or minLrRate for lrSchedulerType cosine_with_min_lr/,
+  },
+  {
+    name: 'a schedule that is no function of the step',
+    fields: { train: { lrSchedulerType: 'reduce_lr_on_plateau' } },
+    want: /lrSchedulerType: must be one of linear, cosine, .*warmup_stable_decay, but is "reduce_lr_on_plateau"/,
   },
   {
     name: 'a share of 1',
