@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Context } from '@temporalio/activity'
+import { oomKillCount } from '../src/failures/cgroup-memory.ts'
+import type { Lost } from '../src/failures/failure-details.ts'
 import { JobLog } from '../src/stages/job-log.ts'
 import type { StageContext } from '../src/stages/stage-context.ts'
 import type { Store } from '../src/store/store.ts'
@@ -39,6 +41,8 @@ export function stageActivity<I extends AttemptInput, O>(
     const attemptName = `a${input.attempt}-${randomBytes(6).toString('hex')}`
     const scratchDir = join(place.scratchRoot, `${input.jobId}-${stage}-${attemptName}`)
     const log = new JobLog(place.store, { jobId: input.jobId, stage, attempt: attemptName })
+    const oomKillsBefore = oomKillCount() ?? 0
+    let lost: Lost | undefined
     try {
       await mkdir(scratchDir, { recursive: true })
       return await withHeartbeat(monotonicClock, (progress) =>
@@ -49,15 +53,18 @@ export function stageActivity<I extends AttemptInput, O>(
             attemptName,
             clock: monotonicClock,
             signal: Context.current().cancellationSignal,
-            progress,
+            progress: (latest) => {
+              lost = latest.unsaved
+              progress(latest)
+            },
             log: (line) => log.write(line),
           },
           input,
         ),
       )
     } catch (error) {
-      log.write({ level: 'error', message: messageOf(error), fields: { stack: stackOf(error) } })
-      throw applicationFailure(error)
+      log.write({ level: 'error', message: messageOf(error), fields: evidenceOf(error) })
+      throw applicationFailure(error, { oomKills: (oomKillCount() ?? 0) - oomKillsBefore, lost })
     } finally {
       await Promise.all([log.close(), rm(scratchDir, { recursive: true, force: true })])
     }
@@ -68,6 +75,9 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-function stackOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.stack : undefined
+/** Where it went wrong, and what is known of a child process that ended (ChildEvidence): for whoever has to find out why. */
+function evidenceOf(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return {}
+  const { stack, cause } = error
+  return { stack, ...(typeof cause === 'object' && !(cause instanceof Error) && { evidence: cause }) }
 }

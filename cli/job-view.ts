@@ -24,10 +24,16 @@ export interface JobView {
   closedAt?: Date
   specDigest?: string
   stages: StageStatus[]
+  /** It waits for `temper resume`, or is about to. */
+  isPaused: boolean
   /** Of the stage that runs now, from its last heartbeat. */
   progress?: StageProgress
   /** Whether a worker has taken up the stage that is due. */
   isWorkedOn: boolean
+  /** Which worker that is: `pid@host`. */
+  workerIdentity?: string
+  /** Somebody has cancelled it, and it saves its state. */
+  isStopping?: true
 }
 
 const STATES: Record<string, JobState> = {
@@ -41,6 +47,11 @@ const STATES: Record<string, JobState> = {
   UNKNOWN: 'running',
   UNSPECIFIED: 'running',
   PAUSED: 'running',
+}
+
+/** Paused, with its state saved: nothing runs any more. */
+export function isResting(view: JobView): boolean {
+  return view.isPaused && view.stages.some(({ state }) => state === 'paused')
 }
 
 /** InputError where there is no such job. */
@@ -70,7 +81,9 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
     state: STATES[description.status.name] ?? 'running',
     startedAt: description.startTime,
     stages: status?.stages ?? [],
+    isPaused: status?.paused ?? false,
     isWorkedOn: false,
+    ...(description.raw.workflowExtendedInfo?.cancelRequested && { isStopping: true }),
     ...(description.closeTime && { closedAt: description.closeTime }),
     ...(typeof memo[SPEC_MEMO] === 'string' && { specDigest: memo[SPEC_MEMO] }),
   }
@@ -81,20 +94,19 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
   return { ...view, ...pending }
 }
 
+type Pending = Pick<JobView, 'progress' | 'isWorkedOn' | 'workerIdentity'>
 type RawDescription = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>['raw']
 
 /** Training is a workflow of its own: its attempts and its heartbeats stand there. */
-async function lookAtTraining(
-  client: Client,
-  jobId: string,
-  stage: StageStatus,
-): Promise<Pick<JobView, 'progress' | 'isWorkedOn'>> {
+async function lookAtTraining(client: Client, jobId: string, stage: StageStatus): Promise<Pending> {
   try {
     const child = await client.workflow.getHandle(trainingWorkflowId(jobId)).describe()
     const attempts = child.memo?.[ATTEMPTS_MEMO] as TrainingAttempts | undefined
     if (attempts !== undefined) {
       stage.attempts = attempts.attempts
       if (attempts.failure) stage.failure = attempts.failure
+      if (attempts.relief) stage.relief = attempts.relief
+      stage.failures = attempts.failures
       if (attempts.attempts > 1) stage.state = 'retrying'
     }
     return pendingOf(child.raw)
@@ -105,10 +117,15 @@ async function lookAtTraining(
   }
 }
 
-function pendingOf(raw: RawDescription): Pick<JobView, 'progress' | 'isWorkedOn'> {
+function pendingOf(raw: RawDescription): Pending {
   const [activity] = raw.pendingActivities ?? []
   if (activity === undefined) return { isWorkedOn: false }
   const [payload] = activity.heartbeatDetails?.payloads ?? []
   const progress = payload ? defaultPayloadConverter.fromPayload<StageProgress | null>(payload) : null
-  return { isWorkedOn: (activity.lastStartedTime ?? undefined) !== undefined, ...(progress && { progress }) }
+  const isWorkedOn = (activity.lastStartedTime ?? undefined) !== undefined
+  return {
+    isWorkedOn,
+    ...(isWorkedOn && activity.lastWorkerIdentity && { workerIdentity: activity.lastWorkerIdentity }),
+    ...(progress && { progress }),
+  }
 }

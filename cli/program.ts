@@ -4,7 +4,9 @@ import { addCancelCommand } from './commands/cancel.ts'
 import { addDownCommand } from './commands/down.ts'
 import { addListCommand } from './commands/list.ts'
 import { addLogsCommand } from './commands/logs.ts'
+import { addPauseCommand } from './commands/pause.ts'
 import { addQuickstartCommand } from './commands/quickstart.ts'
+import { addResumeCommand } from './commands/resume.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addStatusCommand } from './commands/status.ts'
 import { addUpCommand } from './commands/up.ts'
@@ -26,6 +28,8 @@ export function createProgram(): Command {
     addListCommand,
     addStatusCommand,
     addLogsCommand,
+    addPauseCommand,
+    addResumeCommand,
     addCancelCommand,
     addUpCommand,
     addDownCommand,

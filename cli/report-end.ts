@@ -1,3 +1,4 @@
+import { isAbsolute, relative } from 'node:path'
 import { artifactPlaces } from './artifact-places.ts'
 import { formatChange, formatCount, formatLoss, formatSeconds } from './display/format.ts'
 import { INTERRUPTED_EXIT } from './interrupt.ts'
@@ -25,6 +26,11 @@ export async function reportEnd(
     outputs.json({ job: name, state: 'stopped' })
     return
   }
+  if (end.kind === 'paused') {
+    terminal.line(`Job ${name} is paused, nothing is lost. Go on with: temper resume ${name}`)
+    outputs.json({ job: name, state: 'paused' })
+    return
+  }
   const { view, result } = end
   const { base, tuned } = result.evaluation
   const places = await artifactPlaces(session.store, result)
@@ -41,7 +47,9 @@ export async function reportEnd(
   )
   terminal.line()
   const width = Math.max(...Object.keys(places).map((key) => key.length))
-  for (const [key, place] of Object.entries(places)) terminal.line(`  ${key.padEnd(width)}  ${place}`)
+  for (const [key, place] of Object.entries(places)) {
+    terminal.line(`  ${key.padEnd(width)}  ${nearPath(place)}`)
+  }
   if (places.adapter === undefined) {
     terminal.line(
       `The artifacts are not in ${session.storeUri}: the worker has another store; set TEMPER_STORE to it.`,
@@ -56,6 +64,13 @@ export async function reportEnd(
     seconds,
     artifacts: places,
   })
+}
+
+/** As a person in this folder would type it. */
+function nearPath(place: string): string {
+  if (!isAbsolute(place)) return place
+  const near = relative(process.cwd(), place)
+  return near.length < place.length ? near : place
 }
 
 function secondsOf(view: JobView): number {

@@ -3,14 +3,15 @@ import type { Terminal } from './display/terminal.ts'
 import { ensureWorker } from './ensure-worker.ts'
 import { followJob } from './follow-job.ts'
 import { jobResult } from './job-result.ts'
-import type { JobView } from './job-view.ts'
+import { isResting, type JobView } from './job-view.ts'
 import type { Session } from './session.ts'
 import { type JobRequest, submitJob } from './submit-job.ts'
 import type { WorkerProcess } from './worker-process.ts'
 
-/** The job ended, or this command was asked to stop before it did. */
+/** The job ended or was paused, or this command was asked to stop before it did. */
 export type RunEnd =
   | { kind: 'finished'; view: JobView; result: FineTuneSummary }
+  | { kind: 'paused'; view: JobView }
   | { kind: 'interrupted'; view: JobView; servedElsewhere: boolean }
 
 /** How often a look is taken at whether the `temper up` that served the job is still there. */
@@ -35,6 +36,7 @@ export async function runJob(
     if (view.state !== 'running') {
       return { kind: 'finished', view, result: await jobResult(session.client, request.name) }
     }
+    if (isResting(view)) return { kind: 'paused', view }
     const servedElsewhere = service.worker() === undefined
     if (!servedElsewhere) say('Saving a checkpoint and stopping (Ctrl-C again: stop at once) …')
     return { kind: 'interrupted', view, servedElsewhere }

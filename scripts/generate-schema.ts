@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
 import { fineTuneJsonSchema } from '../src/spec/json-schema.ts'
+import { failuresPage } from './failures-page.ts'
 import { specReference } from './spec-reference.ts'
 
 const root = new URL('../', import.meta.url)
@@ -12,6 +13,7 @@ const files = {
     printWidth: 110,
   }),
   'docs/fine-tune.md': await specReference(),
+  'docs/failures.md': await failuresPage(),
 }
 for (const [name, text] of Object.entries(files)) {
   const target = new URL(name, root)

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { DefaultLogger, type WorkflowBundleOption, bundleWorkflowCode } from '@temporalio/worker'
 
 const workflows = fileURLToPath(new URL('../workflows/', import.meta.url))
+const failures = fileURLToPath(new URL('../src/failures/', import.meta.url))
 
 /**
  * The workflows as one script: the one that the build made, or, in a checkout, one made from the sources and kept in
@@ -29,15 +30,19 @@ export async function workflowBundle(cacheDir: string): Promise<WorkflowBundleOp
   return { codePath }
 }
 
-/** Everything that goes into the bundle: the workflows import only types from elsewhere, and the SDK. */
+/** Everything that goes into the bundle: the workflows, the kinds of failures that they decide by, and the SDK. */
 async function sourceDigest(): Promise<string> {
   const hash = createHash('sha256')
   const sdk = createRequire(import.meta.url).resolve('@temporalio/workflow/package.json')
-  for (const file of [sdk, ...(await readdir(workflows)).sort().map((name) => join(workflows, name))]) {
+  for (const file of [sdk, ...(await filesOf(workflows)), ...(await filesOf(failures))]) {
     hash
       .update(`${file}\0`)
       .update(await readFile(file))
       .update('\0')
   }
   return hash.digest('hex').slice(0, 32)
+}
+
+async function filesOf(folder: string): Promise<string[]> {
+  return (await readdir(folder)).sort().map((name) => join(folder, name))
 }

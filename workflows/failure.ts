@@ -4,9 +4,11 @@ import {
   ChildWorkflowFailure,
   TimeoutFailure,
 } from '@temporalio/workflow'
-import { type FailureKind, kindOfType } from './failure-kinds.ts'
+import type { FailureDetails } from '../src/failures/failure-details.ts'
+import { type FailureKind, isFailureKind, kindOfErrorName } from '../src/failures/failure-kind.ts'
+import type { StageProgress } from '../src/stages/stage-progress.ts'
 
-export interface Failure {
+export interface Failure extends FailureDetails {
   kind: FailureKind
   /** One sentence for the person who owns the job. */
   message: string
@@ -15,16 +17,32 @@ export interface Failure {
 /** What an activity's or a child workflow's rejection means. Cancellation is not a failure: ask isCancellation first. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return failureOf(error.cause)
-  if (error instanceof TimeoutFailure) {
-    return error.timeoutType === 'HEARTBEAT'
-      ? { kind: 'lost', message: 'The worker gave no sign of life; it was killed or its machine was lost.' }
-      : { kind: 'internal', message: `The stage took longer than it may (${error.timeoutType}).` }
+  if (error instanceof TimeoutFailure) return timeout(error)
+  if (error instanceof ApplicationFailure) {
+    const [details] = (error.details ?? []) as (FailureDetails | undefined)[]
+    const type = error.type ?? ''
+    const kind = isFailureKind(type) ? type : kindOfErrorName(type)
+    return { kind, message: error.message, evidence: [], ...details }
   }
-  if (error instanceof ApplicationFailure) return { kind: kindOfType(error.type), message: error.message }
-  return { kind: 'internal', message: error instanceof Error ? error.message : String(error) }
+  const message = error instanceof Error ? error.message : String(error)
+  return { kind: 'internal', message, evidence: [] }
+}
+
+function timeout({ timeoutType, lastHeartbeatDetails }: TimeoutFailure): Failure {
+  if (timeoutType !== 'HEARTBEAT') {
+    const message = `The stage took longer than it may (${timeoutType}).`
+    return { kind: 'internal', message, evidence: [`Temporal timeout ${timeoutType}`] }
+  }
+  const lost = (lastHeartbeatDetails as StageProgress | undefined)?.unsaved
+  return {
+    kind: 'lost',
+    message: 'The worker gave no sign of life; it was killed or its machine was lost.',
+    evidence: ['no heartbeat of the worker'],
+    ...(lost && { lost }),
+  }
 }
 
 /** The failure as the end of a workflow: never retried by the server, since the workflow has spent the budget itself. */
-export function finalFailure(failure: Failure): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(failure.message, failure.kind)
+export function finalFailure({ kind, message, ...details }: Failure): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, kind, details)
 }

@@ -1,12 +1,14 @@
 import {
   ChildWorkflowCancellationType,
   executeChild,
+  isCancellation,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow'
 import type { Activities } from '../activities/activities.ts'
 import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
 import { attemptOptions } from './activity-options.ts'
+import { failureOf } from './failure.ts'
 import { type FineTuneJob, trainingWorkflowId } from './job.ts'
 import { JobRecord } from './job-record.ts'
 import { CONTROL_QUEUE } from './queues.ts'
@@ -44,18 +46,22 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   )
   const trained = await record.stage('train', (stage) => {
     stage.attempt(1)
-    return executeChild(train, {
-      workflowId: trainingWorkflowId(jobId),
-      taskQueue: job.trainingQueue,
-      cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-      args: [
-        {
-          input: { jobId, attempt: 1, base, tokenized: tokenized.ref },
-          queue: job.trainingQueue,
-          heartbeatSeconds: job.heartbeatSeconds,
-        },
-      ],
-    })
+    return onQueues(trainingQueues(job), (queue) =>
+      executeChild(train, {
+        workflowId: trainingWorkflowId(jobId),
+        taskQueue: queue,
+        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+        args: [
+          {
+            input: { jobId, attempt: 1, base, tokenized: tokenized.ref },
+            queue,
+            heartbeatSeconds: job.heartbeatSeconds,
+            retries: spec.train.retries,
+            failures: record.failuresOf('train'),
+          },
+        ],
+      }),
+    )
   })
   const evaluated = await record.stage('evaluate', (stage) =>
     withRetries(stage, (attempt) =>
@@ -123,5 +129,22 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
     evaluation: evaluated.summary,
     training: trained.summary,
     published: published.summary,
+  }
+}
+
+/** Where training may run, the smallest class of machine first. */
+function trainingQueues({ trainingQueue, spec }: FineTuneJob): string[] {
+  return [trainingQueue, ...spec.train.largerQueues]
+}
+
+/** Runs on the first queue, and on the next one where that has not the memory. */
+async function onQueues<T>(queues: readonly string[], run: (queue: string) => Promise<T>): Promise<T> {
+  const [queue, ...larger] = queues
+  if (queue === undefined) throw new Error('no training queue')
+  try {
+    return await run(queue)
+  } catch (error) {
+    if (isCancellation(error) || larger.length === 0 || failureOf(error).kind !== 'outOfMemory') throw error
+    return onQueues(larger, run)
   }
 }

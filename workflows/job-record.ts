@@ -6,7 +6,9 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow'
 import type { StageOutcome } from '../src/stages/stage-outcome.ts'
-import { type Failure, failureOf, finalFailure } from './failure.ts'
+import { countFailure, type FailureCounts } from '../src/failures/failure-details.ts'
+import { failureOf, finalFailure } from './failure.ts'
+import { JobControl } from './job-control.ts'
 import {
   type FineTuneJob,
   type JobStatus,
@@ -16,6 +18,8 @@ import {
   type StageName,
   type StageStatus,
 } from './job.ts'
+import { trainingAttempts } from './train.ts'
+import type { Attempts } from './with-retries.ts'
 
 const statusQuery = defineQuery<JobStatus>('status')
 
@@ -28,28 +32,55 @@ export class JobRecord {
     stages: STAGES.map((name) => ({ name, state: 'waiting', attempts: 0 })),
   }
   readonly #job: FineTuneJob
+  readonly #control: JobControl
+  #current: StageName = 'model'
 
   constructor(job: FineTuneJob) {
     this.#job = job
     setHandler(statusQuery, () => this.#status)
+    this.#control = new JobControl((isPaused) => {
+      this.#status.paused = isPaused
+      this.#publish(this.#current)
+    })
+    setHandler(trainingAttempts, ({ attempts, failure, failures, relief }) => {
+      const status = this.#stageStatus('train')
+      Object.assign(status, { attempts, state: 'retrying', failures, ...(failure && { failure }) })
+      if (relief) status.relief = relief
+      this.#publish('train')
+    })
+  }
+
+  /** What failures of a stage have cost so far. */
+  failuresOf(name: StageName): FailureCounts {
+    return this.#stageStatus(name).failures ?? {}
   }
 
   /** Runs a stage and writes down how it went. */
-  async stage<T extends StageOutcome>(name: StageName, run: (record: StageRecord) => Promise<T>): Promise<T> {
+  async stage<T extends StageOutcome>(name: StageName, run: (record: Attempts) => Promise<T>): Promise<T> {
     const status = this.#stageStatus(name)
-    const record: StageRecord = {
+    this.#current = name
+    const record: Attempts = {
       attempt: (attempt) => {
         status.attempts = attempt
         status.state = attempt === 1 ? 'running' : 'retrying'
         this.#publish(name)
       },
-      failed: (failure) => {
+      failed: (failure, seconds) => {
         status.failure = failure
+        status.failures ??= {}
+        countFailure(status.failures, failure.kind, failure.lost ?? { steps: 0, seconds })
+        this.#publish(name)
       },
     }
     status.startedAt = Date.now()
     try {
-      const outcome = await run(record)
+      const outcome = await this.#control.run(
+        () => run(record),
+        () => {
+          status.state = 'paused'
+          this.#publish(name)
+        },
+      )
       status.state = outcome.skipped ? 'skipped' : 'done'
       status.summary = { ...outcome.summary }
       if (outcome.ref) status.digest = outcome.ref.digest
@@ -79,10 +110,4 @@ export class JobRecord {
     upsertMemo({ [STATUS_MEMO]: this.#status })
     if (this.#job.searchAttributes) upsertSearchAttributes({ [STAGE_ATTRIBUTE]: [current] })
   }
-}
-
-/** What a running stage tells its record. */
-export interface StageRecord {
-  attempt(attempt: number): void
-  failed(failure: Failure): void
 }

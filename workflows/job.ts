@@ -1,5 +1,7 @@
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
-import type { FailureKind } from './failure-kinds.ts'
+import type { FailureCounts } from '../src/failures/failure-details.ts'
+import type { MemoryRung } from '../src/failures/memory-ladder.ts'
+import type { Failure } from './failure.ts'
 
 /** In the order in which they run. `model` resolves the base model: it belongs to the preparation, the other seven make artifacts. */
 export const STAGES = [
@@ -29,7 +31,7 @@ export interface FineTuneJob {
 
 export interface StageStatus {
   name: StageName
-  state: 'waiting' | 'running' | 'retrying' | 'done' | 'skipped' | 'failed' | 'cancelled'
+  state: 'waiting' | 'running' | 'retrying' | 'paused' | 'done' | 'skipped' | 'failed' | 'cancelled'
   /** From 1; 0 where it has not begun. */
   attempts: number
   startedAt?: number
@@ -38,13 +40,19 @@ export interface StageStatus {
   summary?: Record<string, unknown>
   /** Digest of the artifact in the store. */
   digest?: string
-  /** The last failure, in one sentence. */
-  failure?: { kind: FailureKind; message: string }
+  /** The last failure, with the evidence by which its kind was known. */
+  failure?: Failure
+  /** What failures have cost so far. */
+  failures?: FailureCounts
+  /** Training: how the attempt that runs was made smaller for want of memory. */
+  relief?: MemoryRung
 }
 
 /** Answer of the status query; also the job's memo, so that it can be read while no worker runs. */
 export interface JobStatus {
   stages: StageStatus[]
+  /** Asked to pause: nothing runs, or what runs is saving its state. */
+  paused?: boolean
 }
 
 /** Workflow id of a job's training, a child workflow of its own. */
@@ -65,5 +73,7 @@ export const ATTEMPTS_MEMO = 'attempts'
 /** How often training has been begun, and why it was begun again. */
 export interface TrainingAttempts {
   attempts: number
-  failure?: { kind: FailureKind; message: string }
+  failure?: Failure
+  failures: FailureCounts
+  relief?: MemoryRung
 }

@@ -1,35 +1,75 @@
-import { proxyActivities, upsertMemo } from '@temporalio/workflow'
+import {
+  defineSignal,
+  getExternalWorkflowHandle,
+  proxyActivities,
+  upsertMemo,
+  workflowInfo,
+} from '@temporalio/workflow'
 import type { Activities } from '../activities/activities.ts'
+import { countFailure, type FailureCounts } from '../src/failures/failure-details.ts'
+import type { FailureKind } from '../src/failures/failure-kind.ts'
+import { memoryLadder } from '../src/failures/memory-ladder.ts'
 import type { TrainInput, TrainOutcome } from '../src/stages/train.ts'
 import { attemptOptions } from './activity-options.ts'
 import { ATTEMPTS_MEMO, type TrainingAttempts } from './job.ts'
+import { trainingAttemptsSignal } from './signals.ts'
 import { withRetries } from './with-retries.ts'
 
 export interface TrainingJob {
   input: TrainInput
   queue: string
   heartbeatSeconds: number
+  /** spec.train.retries */
+  retries?: Partial<Record<FailureKind, number>>
+  /** What this job's training has lost before: on a smaller machine, before a pause. */
+  failures?: FailureCounts
 }
+
+/** From a training to its job, whose record outlives it. */
+export const trainingAttempts = defineSignal<[TrainingAttempts]>(trainingAttemptsSignal)
 
 /**
  * Training, as a workflow on the queue of its class of machine: what counts the running workflows of that queue knows how
  * many machines are wanted, and a job that is in another stage wants none.
  */
 export async function train(job: TrainingJob): Promise<TrainOutcome> {
+  const { input } = job
   const activities = proxyActivities<Pick<Activities, 'train'>>(
     attemptOptions(job.queue, job.heartbeatSeconds),
   )
-  const attempts: TrainingAttempts = { attempts: 0 }
+  const { perDeviceTrainBatchSize: microBatchRows, layout } = input.base.training
+  const [, ...smaller] = memoryLadder({ microBatchRows, layout })
+  const attempts: TrainingAttempts = { attempts: 0, failures: { ...job.failures } }
   return withRetries(
     {
       attempt: (attempt) => {
         attempts.attempts = attempt
         upsertMemo({ [ATTEMPTS_MEMO]: attempts })
       },
-      failed: (failure) => {
+      failed: async (failure, seconds) => {
         attempts.failure = failure
+        countFailure(attempts.failures, failure.kind, failure.lost ?? { steps: 0, seconds })
+        upsertMemo({ [ATTEMPTS_MEMO]: attempts })
+        await tellJob(attempts)
       },
     },
-    (attempt) => activities.train({ ...job.input, attempt }),
+    (attempt) => activities.train({ ...input, attempt, ...(attempts.relief && { relief: attempts.relief }) }),
+    {
+      ...(job.retries && { retries: job.retries }),
+      relieve: () => {
+        const next = smaller.shift()
+        if (next !== undefined) attempts.relief = next
+        return next !== undefined
+      },
+    },
   )
+}
+
+/** A job that was terminated meanwhile has no record any more, and this training ends with it. */
+async function tellJob(attempts: TrainingAttempts): Promise<void> {
+  const { parent } = workflowInfo()
+  if (parent === undefined) return
+  await getExternalWorkflowHandle(parent.workflowId, parent.runId)
+    .signal(trainingAttempts, attempts)
+    .catch(() => {})
 }

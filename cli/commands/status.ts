@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { failureTexts } from '../display/failure-texts.ts'
 import { stageSeconds, stageText } from '../display/stage-text.ts'
 import { formatSeconds } from '../display/format.ts'
 import { jobResult } from '../job-result.ts'
@@ -26,7 +27,9 @@ async function status(name: string, options: { json?: boolean }): Promise<void> 
   try {
     const { line, style } = outputs.terminal
     const view = await viewJob(session.client, name)
-    line(`${style(view.name, 'bold')}: ${view.state}, started ${view.startedAt.toISOString()}`)
+    line(
+      `${style(view.name, 'bold')}: ${view.isPaused && view.state === 'running' ? 'paused' : view.state}, started ${view.startedAt.toISOString()}`,
+    )
     for (const text of stageLines(view)) line(text)
     const result = view.state === 'completed' ? await jobResult(session.client, view.name) : undefined
     const artifacts = result ? await artifactPlaces(session.store, result) : undefined
@@ -38,10 +41,13 @@ async function status(name: string, options: { json?: boolean }): Promise<void> 
 }
 
 function stageLines(view: JobView): string[] {
-  return view.stages.map((stage) => {
+  return view.stages.flatMap((stage) => {
     const seconds = stageSeconds(stage, Date.now())
     const took = seconds === undefined ? '' : ` (${formatSeconds(seconds)})`
     const text = stageText(stage, view.progress, view.isWorkedOn)
-    return `  ${stage.name.padEnd(NAME_WIDTH)}${stage.state.padEnd(STATE_WIDTH)}${text}${took}`.trimEnd()
+    const line =
+      `  ${stage.name.padEnd(NAME_WIDTH)}${stage.state.padEnd(STATE_WIDTH)}${text}${took}`.trimEnd()
+    const indent = ' '.repeat(2 + NAME_WIDTH + STATE_WIDTH)
+    return [line, ...failureTexts(stage).map((failure) => `${indent}${failure}`)]
   })
 }

@@ -32,6 +32,7 @@ function symbol(terminal: Terminal, stage: StageStatus, now: number): string {
       return terminal.style('✓', 'green')
     case 'failed':
       return terminal.style('✗', 'red')
+    case 'paused':
     case 'cancelled':
       return terminal.style('■', 'yellow')
   }

@@ -19,6 +19,8 @@ export function stageText(
         stage.attempts > 1 && stage.failure ? ` · attempt ${stage.attempts}: ${stage.failure.message}` : ''
       return `${doing}${why}`
     }
+    case 'paused':
+      return 'paused; its state is saved'
     case 'done':
     case 'skipped':
       return [...(stage.state === 'skipped' ? ['made before'] : []), ...summaryTexts(stage)].join(' · ')

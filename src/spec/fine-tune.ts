@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { FAILURE_KINDS } from '../failures/failure-kind.ts'
+import { FAILURES } from '../failures/failures.ts'
 import { scheduleFields } from './schedule-fields.ts'
 
 /**
@@ -33,7 +35,10 @@ const MAX_LEARNING_RATE = 1
 const FIVE_GIGABYTES = 5_000_000_000
 
 const count = (least: number, most: number = MAX_COUNT) => z.int().min(least).max(most)
-const isLocalPath = (path: string) => !path.includes('\0') && !/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(path)
+/** A key below a bucket; a slash at its end names all objects that begin with it. */
+export const S3_SOURCE = /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/[A-Za-z0-9._=/-]*$/
+export const isLocalPath = (path: string) =>
+  !path.includes('\0') && !/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(path)
 const LOCAL_PATH_RULE = 'must be a path on this machine (relative to this document, or absolute), not a URI'
 const localPath = z.string().trim().min(1).max(MAX_PATH).refine(isLocalPath, LOCAL_PATH_RULE)
 const columnName = (what: string) =>
@@ -186,6 +191,40 @@ const checkpoint = z
   .prefault({})
   .describe('When the state of training is saved, and how much of it is kept.')
 
+/** Only what is tried again at all can be tried more or less often. */
+const retriedKinds = FAILURE_KINDS.filter((kind) => FAILURES[kind].budget.retries > 0)
+
+const retries = z
+  .partialRecord(z.enum(retriedKinds), count(0, 1000))
+  .default({})
+  .meta({
+    description:
+      'Retries of training by kind of failure, where they should differ from the budgets of docs/failures.md.',
+    examples: [{ killed: 10, transient: 200 }],
+  })
+
+const divergence = z
+  .strictObject({
+    lossFactor: z
+      .number()
+      .gt(1)
+      .max(MAX_COUNT)
+      .default(3)
+      .describe(
+        'A loss above this many times the median of the last steps (and one nat above it) is a spike.',
+      ),
+    patience: count(1, 1000)
+      .default(5)
+      .describe('Spikes in a row that count as divergence; a loss that is not finite counts at once.'),
+    tries: count(0, 100)
+      .default(2)
+      .describe(
+        'How often training goes back to its last good state, skips the batches and halves the rate, before it fails.',
+      ),
+  })
+  .prefault({})
+  .describe('What happens when the loss runs away or is not finite.')
+
 const train = z
   .strictObject({
     method: z.literal('lora').default('lora').describe('How the model is tuned.'),
@@ -273,7 +312,18 @@ const train = z
         'CPU threads of the trainer; auto: the cores it may use. The result is exact for one number of threads.',
       ),
     loggingSteps: count(1).default(1).describe('A line of loss and rate every so many steps.'),
+    divergence,
     checkpoint,
+    retries,
+    largerQueues: z
+      .array(z.string().regex(/^[\w./:-]{1,200}$/, 'must be the name of a task queue'))
+      .max(16)
+      .default([])
+      .meta({
+        description:
+          'Queues of larger machines, the next larger first: training goes there when no smaller micro-batch fits the memory.',
+        examples: [['finetune-gpu-80gb']],
+      }),
   })
   .prefault({})
   .describe('How the adapter is trained.')

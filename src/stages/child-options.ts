@@ -1,23 +1,44 @@
+import type { Progress } from '../train/child-protocol.ts'
 import type { RunChildOptions } from '../train/run-child.ts'
 import type { StageContext } from './stage-context.ts'
 
 /** A child process's progress and log as the stage's own. */
 export function childOptions(context: StageContext): RunChildOptions {
   const { signal, clock } = context
+  let kept = { step: 0, at: clock.now() }
+  let begun = false
+  let latest: Progress | undefined
+  const tell = (): void => {
+    if (latest === undefined) return
+    const { phase, step, steps, loss, trainedTokens, tokensPerSecond, secondsLeft } = latest
+    context.progress({
+      phase,
+      done: step,
+      total: steps,
+      trainedTokens,
+      ...(loss !== undefined && { loss }),
+      ...(tokensPerSecond !== undefined && { tokensPerSecond }),
+      ...(secondsLeft !== undefined && { secondsLeft }),
+      unsaved: { steps: Math.max(0, step - kept.step), seconds: (clock.now() - kept.at) / 1000 },
+    })
+  }
   return {
     signal,
     clock,
     onLog: (line) => context.log(line),
-    onCheckpoint: (step) => context.log({ level: 'info', message: 'checkpoint saved', fields: { step } }),
-    onProgress: ({ phase, step, steps, loss, trainedTokens, tokensPerSecond, secondsLeft }) =>
-      context.progress({
-        phase,
-        done: step,
-        total: steps,
-        trainedTokens,
-        ...(loss !== undefined && { loss }),
-        ...(tokensPerSecond !== undefined && { tokensPerSecond }),
-        ...(secondsLeft !== undefined && { secondsLeft }),
-      }),
+    onCheckpoint: (step) => {
+      kept = { step, at: clock.now() }
+      context.log({ level: 'info', message: 'checkpoint saved', fields: { step } })
+      tell()
+    },
+    onProgress: (progress) => {
+      // The first step that training names is that of the checkpoint which it began with.
+      if (!begun && progress.phase === 'train') {
+        begun = true
+        kept.step = progress.step
+      }
+      latest = progress
+      tell()
+    },
   }
 }

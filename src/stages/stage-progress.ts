@@ -1,3 +1,5 @@
+import type { Lost } from '../failures/failure-details.ts'
+
 /** How far a running stage is: what a person watches, and a sign of life. It travels in heartbeats, never in a history. */
 export interface StageProgress {
   /** What it is doing, in a word or two: load, train, rows. */
@@ -10,4 +12,6 @@ export interface StageProgress {
   trainedTokens?: number
   tokensPerSecond?: number
   secondsLeft?: number
+  /** What a kill would lose now: done since the newest checkpoint. Seconds count from the attempt's start before the first one. */
+  unsaved?: Lost
 }

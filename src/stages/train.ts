@@ -1,5 +1,7 @@
+import type { MemoryRung } from '../failures/memory-ladder.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
 import { trainStage } from '../train/train-stage.ts'
+import type { TrainSettings } from '../train/train-settings.ts'
 import type { TrainSummary } from '../train/train-task.ts'
 import { childOptions } from './child-options.ts'
 import { openInput } from './open-input.ts'
@@ -15,6 +17,8 @@ export interface TrainInput {
   attempt: number
   base: ResolvedModel
   tokenized: ArtifactRef
+  /** A smaller attempt, for want of memory. */
+  relief?: MemoryRung
 }
 
 export type TrainOutcome = MadeArtifact<TrainSummary>
@@ -22,18 +26,19 @@ export type TrainOutcome = MadeArtifact<TrainSummary>
 /** The adapter, trained in a child process from the job's newest checkpoint. The artifact is the adapter as PEFT loads it. */
 export async function train(context: StageContext, input: TrainInput): Promise<TrainOutcome> {
   const { jobId, base, tokenized } = input
-  // How often the state is saved changes nothing in the result: a job may be continued with other checkpoints.
-  const { checkpoint: _, ...settings } = base.training
+  const settings = resultSettings(base.training)
   const inputs = { model: base.digest, tokenized: tokenized.digest }
   const recipe = { stage: 'train', version: VERSION, inputs, settings }
   return runStage(context, recipe, async (outDir, digest) => {
     const { dir: tokenizedDir } = await openInput(context, tokenized)
+    if (input.relief)
+      context.log({ level: 'warn', message: 'smaller for want of memory', fields: { ...input.relief } })
     const { summary } = await trainStage(
       {
         modelPath: await locateModel(context, base),
         origin: { baseModel: base.source.replace(/^hf:\/\//, ''), revision: base.revision },
         tokenizedDir,
-        settings: base.training,
+        settings: relieved(base.training, input.relief),
         store: context.store,
         jobId,
         digest,
@@ -45,4 +50,23 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
     )
     return summary
   })
+}
+
+/** The settings that decide the result. How often the state is saved and what follows a failure may change within a job. */
+function resultSettings(settings: TrainSettings): Partial<TrainSettings> {
+  const { checkpoint: _, retries: __, largerQueues: ___, ...result } = settings
+  return result
+}
+
+/** Fewer rows at once and as many more micro-batches: a step keeps its rows, so checkpoints of either fit the other. */
+function relieved(settings: TrainSettings, relief: MemoryRung | undefined): TrainSettings {
+  if (relief === undefined) return settings
+  const { microBatchRows, layout } = relief
+  const { perDeviceTrainBatchSize: rows, gradientAccumulationSteps: accumulation } = settings
+  return {
+    ...settings,
+    layout,
+    perDeviceTrainBatchSize: microBatchRows,
+    gradientAccumulationSteps: accumulation * (rows / microBatchRows),
+  }
 }

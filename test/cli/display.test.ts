@@ -28,6 +28,7 @@ function view(
     state: 'running',
     startedAt: new Date(0),
     isWorkedOn: true,
+    isPaused: false,
     stages: STAGES.map((name) => ({ name, state: 'waiting', attempts: 0, ...changes[name] })),
     ...rest,
   }
@@ -104,7 +105,7 @@ describe('what is drawn', () => {
     const [, , , retrying] = draw(
       view(
         {
-          train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.' } },
+          train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.', evidence: [] } },
         },
         { isWorkedOn: false },
       ),
@@ -121,7 +122,7 @@ test('in a log: one line a change, and now and then one of progress that is new'
   for (const at of [11, 22]) say(view({ train: running }, { progress: training }), at * second)
   say(
     view({
-      train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.' } },
+      train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.', evidence: [] } },
     }),
     23 * second,
   )
@@ -132,7 +133,7 @@ test('in a log: one line a change, and now and then one of progress that is new'
         state: 'failed',
         attempts: 2,
         finishedAt: 30 * second,
-        failure: { kind: 'input', message: 'Mend it.' },
+        failure: { kind: 'input', message: 'Mend it.', evidence: [] },
       },
     }),
     31 * second,

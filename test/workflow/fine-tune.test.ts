@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { CancelledFailure as CancelledActivity, Context, heartbeat } from '@temporalio/activity'
+import {
+  ApplicationFailure,
+  CancelledFailure as CancelledActivity,
+  Context,
+  heartbeat,
+} from '@temporalio/activity'
 import { CancelledFailure, WorkflowFailedError } from '@temporalio/client'
 import { parseFineTune } from '../../src/spec/parse-fine-tune.ts'
 import type { FineTuneJob, JobStatus } from '../../workflows/job.ts'
@@ -34,7 +39,10 @@ describe('a fine-tune', { timeout: 120_000 }, () => {
 
   before(async () => {
     worker = await startTestWorker(CONTROL_QUEUE, {
-      resolveModel: play('model', { digest: 'm' }),
+      resolveModel: play('model', {
+        digest: 'm',
+        training: { perDeviceTrainBatchSize: 2, layout: 'by-layer' },
+      }),
       clean: play('clean', { kept: 9 }),
       tokenize: play('tokenize'),
       train: async () => {
@@ -49,10 +57,10 @@ describe('a fine-tune', { timeout: 120_000 }, () => {
   })
   after(() => worker.stop())
 
-  function start(jobId: string) {
+  function start(jobId: string, training: object = {}) {
     const job: FineTuneJob = {
       jobId,
-      spec,
+      spec: { ...spec, train: { ...spec.train, ...training } },
       trainingQueue: CONTROL_QUEUE,
       heartbeatSeconds: 5,
       searchAttributes: true,
@@ -96,6 +104,71 @@ describe('a fine-tune', { timeout: 120_000 }, () => {
     )
   })
 
+  test('pauses: its training ends, nothing runs, and resumed the same stage goes on', async () => {
+    const begun = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let trainings = 0
+    duringTraining = async () => {
+      begun[trainings++]?.resolve()
+      if (trainings > 1) return
+      const beats = setInterval(() => heartbeat(), 50)
+      await Context.current().cancelled.catch(() => {})
+      clearInterval(beats)
+      throw new CancelledActivity('saved')
+    }
+    const handle = await start('paused')
+    await begun[0]?.promise
+    await handle.signal('pause')
+    const training = worker.client.workflow.getHandle(trainingWorkflowId('paused'))
+    await assert.rejects(training.result())
+    const paused = await until(async () => {
+      const status = await handle.query<JobStatus>('status')
+      return statesOf(status)[3] === 'paused' ? status : undefined
+    })
+    assert.equal(paused.paused, true)
+    assert.equal((await handle.describe()).raw.pendingActivities?.length ?? 0, 0)
+    await handle.signal('resume')
+    await handle.result()
+    assert.equal(trainings, 2)
+    const status = await handle.query<JobStatus>('status')
+    assert.deepEqual(new Set(statesOf(status)), new Set(['done']))
+    assert.equal(status.paused, false)
+  })
+
+  test('cancelled while it is paused, it ends', async () => {
+    duringTraining = () => Promise.resolve()
+    const handle = await start('paused-cancelled')
+    await handle.signal('pause')
+    await until(
+      async () =>
+        (await handle.query<JobStatus>('status')).stages.some(({ state }) => state === 'paused') || undefined,
+    )
+    await handle.cancel()
+    await assert.rejects(handle.result(), (error) => {
+      assert(error instanceof WorkflowFailedError)
+      return error.cause instanceof CancelledFailure
+    })
+  })
+
+  test('goes to the next larger queue where no smaller micro-batch fits, and remembers what that cost', async () => {
+    duringTraining = () => {
+      throw ApplicationFailure.create({
+        type: 'outOfMemory',
+        message: 'no memory',
+        details: [{ evidence: ['exit code 12'], lost: { steps: 2, seconds: 1 } }],
+      })
+    }
+    const handle = await start('larger', { largerQueues: ['larger-machines'] })
+    const training = worker.client.workflow.getHandle(trainingWorkflowId('larger'))
+    await until(async () => {
+      const { taskQueue } = await training.describe().catch(() => ({ taskQueue: '' }))
+      return taskQueue === 'larger-machines' || undefined
+    })
+    const { stages } = await handle.query<JobStatus>('status')
+    assert.deepEqual(stages[3]?.failures, { outOfMemory: { times: 2, steps: 4, seconds: 2 } })
+    assert.deepEqual(stages[3]?.failure?.evidence, ['exit code 12'])
+    await handle.terminate()
+  })
+
   test('is cancelled through its training, which is given time to save its state', async () => {
     const begun = Promise.withResolvers<void>()
     let saved = false
@@ -121,3 +194,13 @@ describe('a fine-tune', { timeout: 120_000 }, () => {
     assert.deepEqual(states.slice(2, 5), ['done', 'cancelled', 'waiting'])
   })
 })
+
+/** Waits until a look finds something. */
+async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (let looks = 0; looks < 300; looks++) {
+    const found = await look()
+    if (found !== undefined) return found
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return assert.fail('waited in vain')
+}

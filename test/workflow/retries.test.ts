@@ -3,29 +3,30 @@ import { after, before, describe, test } from 'node:test'
 import { ApplicationFailure, Context } from '@temporalio/activity'
 import { WorkflowFailedError } from '@temporalio/client'
 import type { TrainInput } from '../../src/stages/train.ts'
-import { ATTEMPTS_MEMO } from '../../workflows/job.ts'
+import { ATTEMPTS_MEMO, type TrainingAttempts } from '../../workflows/job.ts'
 import { startTestWorker, type TestWorker } from '../support/test-worker.ts'
 
 // The training workflow on a real server. Only the activity is played, since its failures are what is tried.
 
 const QUEUE = 'test-retries'
-const input = { jobId: 'finetune-x', attempt: 1 } as TrainInput
+const base = { training: { perDeviceTrainBatchSize: 4, layout: 'whole' } }
+const input = { jobId: 'finetune-x', attempt: 1, base } as TrainInput
 const outcome = { ref: { stage: 'train', digest: 'd' }, skipped: false, summary: {} }
 
 describe('an attempt that fails', { timeout: 120_000 }, () => {
   let worker: TestWorker
-  let attempt: (number: number) => unknown
+  let attempt: (number: number, given: TrainInput) => unknown
 
   before(async () => {
-    worker = await startTestWorker(QUEUE, { train: (given: TrainInput) => attempt(given.attempt) })
+    worker = await startTestWorker(QUEUE, { train: (given: TrainInput) => attempt(given.attempt, given) })
   })
   after(() => worker.stop())
 
-  function start(workflowId: string) {
+  function start(workflowId: string, rules: object = {}) {
     return worker.client.workflow.start('train', {
       workflowId,
       taskQueue: QUEUE,
-      args: [{ input, queue: QUEUE, heartbeatSeconds: 1 }],
+      args: [{ input, queue: QUEUE, heartbeatSeconds: 1, ...rules }],
     })
   }
 
@@ -59,24 +60,53 @@ describe('an attempt that fails', { timeout: 120_000 }, () => {
     const handle = await start('transient')
     assert.deepEqual(await handle.result(), outcome)
     const { memo } = await handle.describe()
-    assert.deepEqual(memo?.[ATTEMPTS_MEMO], {
-      attempts: 3,
-      failure: { kind: 'transient', message: 'no answer' },
-    })
+    const told = memo?.[ATTEMPTS_MEMO] as TrainingAttempts
+    assert.equal(told.attempts, 3)
+    assert.deepEqual(told.failure, { kind: 'transient', message: 'no answer', evidence: [] })
+    assert.equal(told.failures.transient?.times, 2)
   })
 
   test('is tried again when its worker falls silent', async () => {
     const silence = Promise.withResolvers<never>()
     attempt = (number) => {
       if (number > 1) return outcome
-      Context.current().heartbeat({ phase: 'train', done: 1 })
+      Context.current().heartbeat({ phase: 'train', done: 1, unsaved: { steps: 7, seconds: 3.5 } })
       return silence.promise
     }
     const handle = await start('silent')
     assert.deepEqual(await handle.result(), outcome)
     const { memo } = await handle.describe()
     assert.equal((memo?.[ATTEMPTS_MEMO] as { failure: { kind: string } }).failure.kind, 'lost')
+    // What the last heartbeat said would be lost, is counted as lost.
+    const { failures } = memo?.[ATTEMPTS_MEMO] as TrainingAttempts
+    assert.deepEqual(failures, { lost: { times: 1, steps: 7, seconds: 3.5 } })
     silence.reject(new Error('a zombie that nobody waits for any more'))
+  })
+
+  test('is made smaller rung by rung where it had not the memory, and fails at the last', async () => {
+    const reliefs: TrainInput['relief'][] = []
+    attempt = (_, given) => {
+      reliefs.push(given.relief)
+      throw ApplicationFailure.create({ type: 'outOfMemory', message: 'no memory' })
+    }
+    const failure = await failureOf((await start('memory')).result())
+    assert.equal(failure.type, 'outOfMemory')
+    assert.deepEqual(reliefs, [
+      undefined,
+      { microBatchRows: 2, layout: 'whole' },
+      { microBatchRows: 1, layout: 'whole' },
+      { microBatchRows: 1, layout: 'by-layer' },
+    ])
+  })
+
+  test('is tried as often as the job allows for its kind', async () => {
+    const attempts: number[] = []
+    attempt = (number) => {
+      attempts.push(number)
+      throw ApplicationFailure.create({ type: 'killed', message: 'killed by SIGKILL' })
+    }
+    await failureOf((await start('budget', { retries: { killed: 2 } })).result())
+    assert.deepEqual(attempts, [1, 2, 3])
   })
 
   test('is tried once more where it is a defect, and then given up', async () => {

@@ -1,0 +1,66 @@
+import { format } from 'prettier'
+import { FAILURE_KINDS } from '../src/failures/failure-kind.ts'
+import { type Budget, FAILURES } from '../src/failures/failures.ts'
+
+const HEAD = `# Failures
+
+A failed attempt is given a kind, by evidence; each kind has its answer and a budget of its own, so that a lost node never uses up
+the patience for a flaky network, nor the other way round. The tables are generated from \`src/failures/failures.ts\` by
+\`node scripts/generate-schema.ts\`; the rules by which evidence becomes a kind stand in \`src/failures/classify.ts\`, in their order.
+
+`
+
+const TAIL = `
+## How the kind is found
+
+The rules stand in the order of what they explain: what the trainer itself knows for certain (fenced, stopped, refused), then the
+GPU, then memory, then a machine that was taken away or lost, then silence, then the trainer's words, and last a bare signal.
+A worker sees the end of its trainer (exit code, signal, last words, stall), the error, and the container's count of
+processes killed for memory (cgroup version 1 and 2). Pods, nodes, their conditions, taints and events, and the kernel's log of
+the GPU, are evidence of the same classifier; what collects them belongs to the Kubernetes part. The Xids were tried as texts:
+no GPU was broken for them.
+
+\`temper status JOB\` shows the last failure of a stage with its kind and evidence, and what failures have cost so far: how
+often, how many optimizer steps have to be done again, and the seconds of the machine that they took (GPU-seconds where it has
+a GPU), per kind. Steps and seconds count from the newest checkpoint to the end of the attempt, as its last heartbeat or its
+failure said; the wait for the next worker is not counted.
+
+## Budgets
+
+\`spec.train.retries\` gives training other budgets, by kind: \`retries: {killed: 10, transient: 200}\`. A kind that is never tried again
+cannot be listed. The counts live in the training's workflow: no restart of a worker or of the server resets them; a new run of
+the job (\`temper run\` after its end) and a resumed pause begin anew. The other stages have the budgets of the table.
+
+## Out of memory
+
+The next attempt takes half the rows at once (or the next smaller divisor) and accumulates over twice as many micro-batches, so that
+a step keeps its rows, its rate and its checkpoints; down to one row. In the layout \`whole\` the next rung is the layout
+\`by-layer\`, which holds one layer's intermediate values at a time: that is what gradient checkpointing is here. After that training begins
+on the next queue of \`spec.train.largerQueues\`, from the newest checkpoint, with the micro-batch that the spec says. The adapter then
+differs in its last bits from an undisturbed run, since sums run in another order, and its summary says \`exact: false\`. Evaluation,
+merging and quantising have no ladder: lower \`spec.eval.batchSize\`.
+`
+
+/** docs/failures.md: every kind of failure, from the code that decides by it. */
+export function failuresPage(): Promise<string> {
+  const known = FAILURE_KINDS.map((kind) => `| \`${kind}\` | ${FAILURES[kind].evidence} |`)
+  const rows = FAILURE_KINDS.map((kind) => {
+    const { answer, shown, fault, budget } = FAILURES[kind]
+    return `| \`${kind}\` | ${answer} | ${budgetText(budget)} | ${shown} | ${fault} |`
+  })
+  const table = [
+    '| Kind | Answer | Retries | The user sees | Whose |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+  ]
+  const evidence = ['| Kind | Evidence |', '| --- | --- |', ...known]
+  const text = `${HEAD}${table.join('\n')}\n\n${evidence.join('\n')}\n${TAIL}`
+  return format(text, { parser: 'markdown', printWidth: 110 })
+}
+
+function budgetText({ retries, firstWait, longestWait }: Budget): string {
+  if (retries === 0) return 'none'
+  if (longestWait === 0) return `${retries}, at once`
+  const seconds = (milliseconds: number) => `${milliseconds / 1000} s`
+  return `${retries}, ${firstWait === 0 ? 'at once' : seconds(firstWait)} to ${seconds(longestWait)} apart`
+}
