@@ -30,7 +30,7 @@ export function writeQuickstartJob(folder: string, model: QuickstartModel): stri
         perDeviceTrainBatchSize: 8,
         checkpoint: { everySteps: 10, everySeconds: 30 },
       },
-      eval: { samples: 3, maxNewTokens: 48 },
+      eval: { samples: 3, maxNewTokens: 40 },
     },
   }
   const path = join(folder, 'fine-tune.yaml')

@@ -49,7 +49,7 @@ async function logs(name: string, options: LogsOptions): Promise<void> {
 }
 
 function textOf({ time, stage, level, message, fields }: JobLogLine): string {
-  const { stack: _, ...shown } = fields
+  const { stack: _, evidence: __, ...shown } = fields
   const details = Object.entries(shown).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
   const mark = level === 'info' ? '' : `${level.toUpperCase()} `
   return [time, stage.padEnd(8), `${mark}${message}`, ...details].join(' ')

@@ -53,7 +53,7 @@ function modelCardText(card: ModelCard): string {
       Object.entries(card.evaluation).map(([model, metrics]) => [
         inline(model),
         metrics.loss.toFixed(4),
-        ('perplexity' in metrics ? metrics.perplexity : Math.exp(metrics.loss)).toFixed(3),
+        Math.exp(metrics.loss).toFixed(3),
         'tokenAccuracy' in metrics ? `${(metrics.tokenAccuracy * 100).toFixed(1)} %` : '',
       ]),
     ),

@@ -4,6 +4,7 @@ import { evaluateStage } from '../eval/evaluate-stage.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
 import { childOptions } from './child-options.ts'
+import { requireFinite } from './evaluation-loss.ts'
 import { openInput } from './open-input.ts'
 import { locateModel, type ResolvedModel } from './resolve-model.ts'
 import { type MadeArtifact, runStage } from './run-stage.ts'
@@ -53,6 +54,7 @@ export async function evaluate(context: StageContext, input: EvaluateInput): Pro
       },
       childOptions(context),
     )
+    for (const [name, metrics] of Object.entries(summary.models)) requireFinite(name, metrics)
     return { rows: summary.rows, ...summary.models }
   })
 }
