@@ -1,7 +1,11 @@
+import { benchPrecision } from './precision.ts'
 import { benchTrain } from './train.ts'
 
 /** npm run bench -- NAME [options]: measurements, one JSON line each with --json, else a table. */
-const BENCHES: Record<string, (args: string[]) => Promise<void>> = { train: benchTrain }
+const BENCHES: Record<string, (args: string[]) => Promise<void>> = {
+  train: benchTrain,
+  precision: benchPrecision,
+}
 
 const [name = '', ...args] = process.argv.slice(2)
 const bench = BENCHES[name]

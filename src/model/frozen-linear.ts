@@ -35,12 +35,11 @@ export function frozenLinear(x: Value, linear: FrozenLinear): Value {
     }
     case 'int8':
     case 'int8-gradients': {
-      // A factor for each input column: it is cheaper to scale x than W.
       const whole = input(name, 'int8', [out, width])
-      const scaled = o.mul(x, input(`${name}.factors`, 'float32', [width]))
-      const y = product(scaled, o.cast(whole, 'float32'))
+      const factors = input(`${name}.factors`, 'float32', [out])
+      const y = product(x, o.dequantizeRows(whole, factors))
       if (linear.format === 'int8-gradients' && y.producer)
-        linear.rules.set(y.producer, (_, [g]) => [() => int8Product(g as Value, whole)])
+        linear.rules.set(y.producer, (_, [g]) => [() => int8Product(o.mul(g as Value, factors), whole)])
       return y
     }
   }

@@ -7,7 +7,7 @@ import type { DataType, TensorData } from '../onnx/graph.ts'
  * `int8-gradients` also multiplies the gradients that flow back through them in int8.
  *
  * - `float16`: for bases that are stored in 16 bits. Half of float32.
- * - `int8`: whole numbers, one float32 factor for each input column.
+ * - `int8`: whole numbers, one float32 factor for each row (each output).
  * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight.
  */
 export type LinearFormat = 'float32' | 'float16' | 'int8' | 'int8-gradients' | 'int4'
@@ -36,10 +36,10 @@ export function storeLinear(
       return [[name, { type: 'float16', data: float32ToHalf(values), shape }]]
     case 'int8':
     case 'int8-gradients': {
-      const { whole, factors } = toInt8(values, rows, columns)
+      const { whole, factors } = toInt8(values, rows)
       return [
         [name, { type: 'int8', data: whole, shape }],
-        [`${name}.factors`, { type: 'float32', data: factors, shape: [columns] }],
+        [`${name}.factors`, { type: 'float32', data: factors, shape: [rows] }],
       ]
     }
     case 'int4': {
@@ -56,28 +56,20 @@ export function storeLinear(
   }
 }
 
-/** Each column divided by its largest magnitude / 127. The factor of a column of zeros is 1. */
-function toInt8(
-  values: Float32Array,
-  rows: number,
-  columns: number,
-): { whole: Int8Array; factors: Float32Array } {
-  const factors = new Float32Array(columns)
-  for (let at = 0, row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++, at++) {
-      const magnitude = Math.abs(values[at] as number)
-      if (magnitude > (factors[column] as number)) factors[column] = magnitude
-    }
-  const inverse = new Float32Array(columns)
-  for (let column = 0; column < columns; column++) {
-    const largest = factors[column] as number
-    factors[column] = largest === 0 ? 1 : largest / 127
-    inverse[column] = largest === 0 ? 0 : 127 / largest
-  }
+/** Each row divided by its largest magnitude / 127. The factor of a row of zeros is 1. */
+function toInt8(values: Float32Array, rows: number): { whole: Int8Array; factors: Float32Array } {
+  const columns = values.length / rows
+  const factors = new Float32Array(rows).fill(1)
   const whole = new Int8Array(values.length)
-  for (let at = 0, row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++, at++)
-      whole[at] = Math.round((values[at] as number) * (inverse[column] as number))
+  for (let row = 0; row < rows; row++) {
+    const [start, end] = [row * columns, (row + 1) * columns]
+    let largest = 0
+    for (let at = start; at < end; at++) largest = Math.max(largest, Math.abs(values[at] as number))
+    if (largest === 0) continue
+    factors[row] = largest / 127
+    const inverse = 127 / largest
+    for (let at = start; at < end; at++) whole[at] = Math.round((values[at] as number) * inverse)
+  }
   return { whole, factors }
 }
 

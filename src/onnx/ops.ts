@@ -111,6 +111,17 @@ export function cast(x: Value, type: DataType): Value {
   return one('Cast', [x], type, x.shape, { to: int(ELEMENT_TYPES[type]) })
 }
 
+/** An int8 matrix [rows, columns] with a factor for each row, as numbers. */
+export function dequantizeRows(whole: Value, factors: Value): Value {
+  const op = 'DequantizeLinear'
+  const fits = whole.type === 'int8' && sameShape(factors.shape, whole.shape.slice(0, 1))
+  needs(op, fits && whole.shape.length === 2, 'needs int8 [rows, columns] and a factor a row', [
+    whole,
+    factors,
+  ])
+  return one(op, [whole, factors], factors.type, whole.shape, { axis: int(0) })
+}
+
 /**
  * Matrix [rows, 2·bytes] from 4-bit numbers n, two a byte, the earlier in the low half: factor · (n - 8), with a factor for
  * each `block` numbers of a row.
