@@ -129,7 +129,8 @@ async function spawnServer(binary: string, folder: string, output: string[]): Pr
       `-s3.localSocket=${folder}/s3.sock`,
       `-s3.config=${config}`,
     ],
-    ['-s3.port.iceberg=0', '-s3.autoCreateBucket=false'],
+    // These two listen on fixed ports, so that a second server beside this one would not start.
+    ['-s3.port.iceberg=0', '-s3.port.lance=0', '-s3.autoCreateBucket=false'],
   ]
   const child = spawn(binary, ['server', ...flags.flat()], {
     cwd: folder,
