@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto'
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
 import { InputError } from '../src/errors.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
-import { canonicalJson } from '../src/store/canonical-json.ts'
 import type { fineTune } from '../workflows/fine-tune.ts'
 import { type FineTuneJob, JOB_ATTRIBUTE, SPEC_MEMO } from '../workflows/job.ts'
 import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
@@ -14,6 +12,8 @@ export interface JobRequest {
   name: string
   /** Paths absolute, defaults filled in. */
   spec: FineTuneSpec
+  /** Of the document as it was written: a newer version's new defaults do not make it another job. */
+  specDigest: string
   heartbeatSeconds: number
 }
 
@@ -23,8 +23,7 @@ export interface JobRequest {
  */
 export async function submitJob(session: Session, request: JobRequest): Promise<{ attached: boolean }> {
   const { client } = session
-  const { name, spec } = request
-  const specDigest = createHash('sha256').update(canonicalJson(spec)).digest('hex')
+  const { name, spec, specDigest } = request
   const job: FineTuneJob = {
     jobId: jobIdOf(name),
     spec,
