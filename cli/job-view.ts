@@ -88,7 +88,9 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
     ...(typeof memo[SPEC_MEMO] === 'string' && { specDigest: memo[SPEC_MEMO] }),
   }
   if (view.state !== 'running') return view
-  const training = view.stages.find((stage) => stage.name === 'train' && stage.state === 'running')
+  const training = view.stages.find(
+    ({ name, state }) => name === 'train' && (state === 'running' || state === 'retrying'),
+  )
   const pending =
     training === undefined ? pendingOf(description.raw) : await lookAtTraining(client, jobId, training)
   return { ...view, ...pending }

@@ -15,9 +15,9 @@ export function plainDisplay(line: (text: string) => void): (view: JobView, now:
   let progressSaid = ''
   return (view, now) => {
     for (const stage of view.stages) {
-      const change = `${stage.state} ${stage.attempts}`
-      const isNew = said.get(stage.name) !== change && stage.state !== 'waiting'
       const isRunning = stage.state === 'running' || stage.state === 'retrying'
+      const change = isRunning ? `attempt ${stage.attempts}` : stage.state
+      const isNew = said.get(stage.name) !== change && stage.state !== 'waiting'
       if (isNew && isRunning) {
         const began =
           stage.attempts > 1 ? `attempt ${stage.attempts} (${stage.failure?.message ?? 'again'})` : 'started'

@@ -55,7 +55,7 @@ describe('a job goes on bit for bit', { timeout: 600_000, concurrency: 2 }, () =
     process.kill(trainerOf(workerOf(folder)), 'SIGKILL')
     const { code, stdout, stderr } = await running.ended
     assert.equal(code, 0, stderr)
-    assert.match(stderr, /killed by SIGKILL/)
+    assert.match(trainingLog(folder), /killed by SIGKILL/)
     assert.equal(adapterDigest(stdout), undisturbed)
     assertNothingLeft(folder)
   })
@@ -125,6 +125,13 @@ function checkpoints(folder: TemperFolder): string[] {
       namesIn(join(training, digest, 'checkpoints', name)).includes('manifest.json'),
     ),
   )
+}
+
+function trainingLog(folder: TemperFolder): string {
+  const logs = join(folder.state, 'store', 'jobs', `finetune-${NAME}`, 'logs', 'train')
+  return namesIn(logs)
+    .map((name) => readFileSync(join(logs, name), 'utf8'))
+    .join('')
 }
 
 /** A worker's scratch folder is called like its process. */
