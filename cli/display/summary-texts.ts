@@ -36,13 +36,20 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
       ]
     }
     case 'train': {
-      const { steps, firstLoss, lastLoss, tokensPerSecond, resumedFromStep } =
-        summary as unknown as TrainSummary
+      const {
+        steps,
+        firstLoss,
+        lastLoss,
+        tokensPerSecond,
+        resumedFromStep,
+        rollbacks = [],
+      } = summary as unknown as TrainSummary
       return [
         `${formatCount(steps)} steps`,
         `loss ${formatLoss(firstLoss)} → ${formatLoss(lastLoss)}`,
         `${formatCount(tokensPerSecond)} tokens/s`,
         ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
+        ...rollbacks.map(({ step, to, reason }) => `${reason} at step ${step}: went back to ${to}`),
       ]
     }
     case 'evaluate': {

@@ -179,11 +179,13 @@ const checkpoint = z
   .strictObject({
     everySteps: count(1).default(50).describe('A checkpoint after this many optimizer steps ...'),
     everySeconds: z
-      .number()
-      .gt(0)
-      .max(MAX_COUNT)
-      .default(60)
-      .describe('... or after this many seconds, whichever comes first.'),
+      .union([z.literal('auto'), z.number().gt(0).max(MAX_COUNT)], {
+        error: 'must be auto or a number of seconds above 0',
+      })
+      .default('auto')
+      .describe(
+        '... or after this many seconds, whichever comes first. auto: √(2 · 3 hours · the time that a save takes), 15 to 900 seconds.',
+      ),
     keepLast: count(1, 1000)
       .default(2)
       .describe('Checkpoints kept. With 1, a corrupt newest one leaves nothing to go back to.'),

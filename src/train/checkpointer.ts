@@ -1,9 +1,11 @@
 import { TransientError } from '../errors.ts'
+import { checkpointInterval } from './checkpoint-interval.ts'
 import type { Clock } from './clock.ts'
 
 export interface CheckpointerOptions {
   everySteps: number
-  everySeconds: number
+  /** auto: by how long a save takes (checkpoint-interval.ts). */
+  everySeconds: number | 'auto'
   /** The step of the checkpoint that training begins with, 0 for a fresh start. */
   startStep: number
   clock: Clock
@@ -20,6 +22,7 @@ export class Checkpointer {
   #savedStep: number
   #begunStep: number
   #begunAt: number
+  #saveSeconds: number | undefined
   #underWay: Promise<void> | undefined
   #failure: { error: unknown } | undefined
 
@@ -38,7 +41,8 @@ export class Checkpointer {
   due(step: number): boolean {
     const { everySteps, everySeconds, clock } = this.#options
     if (this.#underWay || step === this.#begunStep) return false
-    return step - this.#begunStep >= everySteps || clock.now() - this.#begunAt >= everySeconds * 1000
+    const seconds = everySeconds === 'auto' ? checkpointInterval(this.#saveSeconds) : everySeconds
+    return step - this.#begunStep >= everySteps || clock.now() - this.#begunAt >= seconds * 1000
   }
 
   /** `save` must have copied what it needs when it returns its promise. */
@@ -49,6 +53,7 @@ export class Checkpointer {
       .then(
         () => {
           this.#savedStep = step
+          this.#saveSeconds = (this.#options.clock.now() - this.#begunAt) / 1000
         },
         (error: unknown) => {
           if (error instanceof TransientError) this.#options.onFailure(step, error)

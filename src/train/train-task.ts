@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { openBaseModel } from '../base/open-base-model.ts'
+import { NonFiniteError } from '../errors.ts'
 import type { BaseModel } from '../base/base-model.ts'
 import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
@@ -13,7 +14,7 @@ import { thisEnvironment } from './environment.ts'
 import { initialAdapter } from './lora-init.ts'
 import { readNamedRows } from './read-rows.ts'
 import type { TaskContext } from './task-context.ts'
-import { train } from './train.ts'
+import { type Recheck, train } from './train.ts'
 import type { TrainSettings } from './train-settings.ts'
 import type { TrainingRecord } from './training-state.ts'
 
@@ -51,6 +52,10 @@ export interface TrainSummary {
   resumedFromStep?: number
   /** The bits are those of an undisturbed run. */
   exact: boolean
+  /** This attempt's resume: the recorded loss and the one that was found. They are equal in the same environment, or memory is bad. */
+  recheck?: Recheck
+  /** How often training went back because the loss ran away or was not finite, and what it left out. */
+  rollbacks?: TrainingRecord['rescue']['rollbacks']
 }
 
 export const METRICS_FILE = 'metrics.jsonl'
@@ -86,6 +91,7 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
   const resumeFrom = await files.latest(engine.adapter, context.log)
   const saver = new CheckpointSaver({ place, scratchDir, keepLast })
   try {
+    let recheck: Recheck | undefined
     const record = await train({
       engine,
       rows,
@@ -96,6 +102,7 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
       signal: context.signal,
       report: context.report,
       log: context.log,
+      rechecked: (found) => (recheck = found),
       save: async (state) => {
         const { step } = state.record
         await saver.save(state)
@@ -105,7 +112,7 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
     await writeAdapter(outDir, engine.adapter, task.origin)
     const lines = record.metrics.map((line) => `${JSON.stringify(line)}\n`).join('')
     await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(lines)])
-    return summaryOf(record, resumeFrom?.record.step)
+    return { ...summaryOf(record, resumeFrom?.record.step), ...(recheck && { recheck }) }
   } finally {
     await saver.close()
   }
@@ -119,9 +126,10 @@ function startOf(base: BaseModel, settings: TrainSettings) {
 }
 
 function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined): TrainSummary {
-  const { step, trainedTokens, supervisedTokens, seconds, exact, metrics } = record
+  const { step, trainedTokens, supervisedTokens, seconds, exact, metrics, rescue } = record
   const { firstLoss, lastLoss } = record
-  if (firstLoss === undefined || lastLoss === undefined) throw new Error('a training without a step')
+  if (firstLoss === undefined || lastLoss === undefined)
+    throw new NonFiniteError('No step of this training had a finite loss; look at the rows')
   return {
     steps: step,
     epochs: metrics.at(-1)?.epoch ?? 0,
@@ -133,5 +141,6 @@ function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined):
     lastLoss,
     ...(resumedFromStep !== undefined && { resumedFromStep }),
     exact,
+    ...(rescue.rollbacks.length > 0 && { rollbacks: rescue.rollbacks }),
   }
 }

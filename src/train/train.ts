@@ -1,11 +1,12 @@
 import { InputError, NonFiniteError, StoppedError } from '../errors.ts'
-import { AdamW } from './adamw.ts'
-import { firstRowWithoutTarget, type NamedRows } from './batches.ts'
+import { AdamW, type AdamWState } from './adamw.ts'
+import { firstRowWithoutTarget, type NamedRows, packedBatchOf } from './batches.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { LogLine, Progress } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import type { Engine } from './engine.ts'
 import { differences, type Environment } from './environment.ts'
+import { Rescue } from './rescue.ts'
 import { learningRateAt, type Schedule } from './schedule.ts'
 import { packRows } from './pack-rows.ts'
 import { planSteps, type StepPlan } from './step-plan.ts'
@@ -28,6 +29,15 @@ export interface TrainJob {
   save: (state: TrainingState) => Promise<void>
   report: (progress: Progress) => void
   log: (line: LogLine) => void
+  /** Told once where a resumed training has something to compare with. */
+  rechecked?: (recheck: Recheck) => void
+}
+
+/** The loss that a checkpoint recorded for what comes next, and the same computed again on resume. */
+export interface Recheck {
+  step: number
+  recorded: number
+  recomputed: number
 }
 
 /**
@@ -54,7 +64,9 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   }
   const record = startingRecord(job, schedule)
   const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = settings
-  const optimizer = new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay }, job.resumeFrom?.moments)
+  const makeOptimizer = (moments: AdamWState | undefined) =>
+    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay }, moments)
+  let optimizer = makeOptimizer(job.resumeFrom?.moments)
   const checkpointer = new Checkpointer({
     ...settings.checkpoint,
     startStep: record.step,
@@ -72,16 +84,42 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
       `The adapter after step ${record.step} is not finite; lower spec.train.learningRate`,
     )
   }
-  const snapshot = () => {
+  /** The loss of the first row of a step, as the adapter is. */
+  const probe = async (step: number) => {
+    const [[pack] = []] = plan.microBatches(step)
+    const batch = packedBatchOf(rows, [packs[pack as number] as readonly number[]])
+    const { lossSum, tokens } = await engine.evaluate(batch)
+    return lossSum / tokens
+  }
+  const snapshot = async () => {
     refuseNonFinite()
-    return copyState(record, engine.adapter, optimizer.state)
+    const state = copyState(record, engine.adapter, optimizer.state)
+    const loss = record.step < plan.steps ? await probe(record.step) : Number.NaN
+    if (Number.isFinite(loss)) state.record.probe = loss
+    return state
   }
   const meter = new Meter(job, record, plan)
+  const rescue = new Rescue({ engine, record, settings: settings.divergence, log })
+  /** Training went back: the state that it goes on from is made safe, before a kill finds a later one. */
+  const goOnWith = async (moments: AdamWState) => {
+    optimizer = makeOptimizer(moments)
+    meter.restart()
+    await checkpointer.settle()
+    const state = await snapshot()
+    checkpointer.begin(record.step, () => job.save(state))
+  }
+  const recorded = job.resumeFrom?.record.probe
+  if (recorded !== undefined) job.rechecked?.(recheck(job, record, recorded, await probe(record.step)))
 
   while (record.step < plan.steps) {
-    const learningRate = learningRateAt(record.step, schedule)
+    if (rescue.isLeftOut(record.step)) {
+      record.step++
+      continue
+    }
+    rescue.keep(optimizer.state)
+    const learningRate = learningRateAt(record.step, schedule) * rescue.rateFactor
     const report = (microBatch: number, layer: number) => meter.report('train', microBatch, layer)
-    const result = await trainStep(record.step, learningRate, {
+    const outcome = await trainStep(record.step, learningRate, {
       engine,
       optimizer,
       plan,
@@ -90,20 +128,27 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
       settings,
       signal,
       report,
-    })
+    }).catch(nonFinite)
     checkpointer.throwIfFailed()
-    if (result) {
-      advance(record, result, learningRate, plan, meter.seconds(), settings.loggingSteps)
-      meter.stepDone(result, learningRate)
-      if (checkpointer.due(record.step)) {
-        const state = snapshot()
+    if (outcome instanceof NonFiniteError) {
+      await goOnWith(rescue.afterNonFinite(outcome))
+    } else if (outcome) {
+      advance(record, outcome, learningRate, plan, meter.seconds(), settings.loggingSteps)
+      meter.stepDone(outcome, learningRate)
+      const moments = rescue.afterStep(outcome.loss)
+      if (moments) await goOnWith(moments)
+      else if (!rescue.isSuspicious && checkpointer.due(record.step)) {
+        const state = await snapshot()
         checkpointer.begin(record.step, () => job.save(state))
       }
     }
     if (signal.aborted && record.step < plan.steps) {
       meter.report('checkpoint', 0, 0)
       await checkpointer.settle()
-      if (checkpointer.savedStep < record.step) await job.save(snapshot())
+      if (!rescue.isSuspicious && checkpointer.savedStep < record.step) {
+        const state = await snapshot()
+        await job.save(state)
+      }
       throw new StoppedError(`Stopped after step ${record.step} of ${plan.steps}; its state is saved`)
     }
   }
@@ -111,6 +156,37 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   await checkpointer.settle()
   refuseNonFinite()
   return record
+}
+
+/** A step that was not finite is an outcome; any other error is none. */
+function nonFinite(error: unknown): NonFiniteError {
+  if (error instanceof NonFiniteError) return error
+  throw error
+}
+
+/** Compares what a resumed training begins with to what was recorded. What differs in the same environment is damage. */
+function recheck(
+  { environment, resumeFrom, log }: TrainJob,
+  record: TrainingRecord,
+  recorded: number,
+  recomputed: number,
+): Recheck {
+  const { step } = record
+  const isSameEnvironment = resumeFrom && differences(resumeFrom.record.environment, environment).length === 0
+  const fields = { step, recorded, recomputed, difference: Math.abs(recomputed - recorded) / recorded }
+  if (recorded === recomputed) {
+    log({ level: 'info', message: 'the loss that was recorded is found again', fields })
+  } else if (isSameEnvironment) {
+    record.exact = false
+    log({
+      level: 'error',
+      message: `possible silent corruption: resumed at step ${step}, the loss is ${recomputed} where ${recorded} was recorded`,
+      fields,
+    })
+  } else {
+    log({ level: 'warn', message: 'the loss differs from the one recorded elsewhere', fields })
+  }
+  return { step, recorded, recomputed }
 }
 
 function refuseRowsWithoutTarget(rows: NamedRows): void {
@@ -139,7 +215,7 @@ function startingRecord(
 ): TrainingRecord {
   if (!resumeFrom)
     return {
-      version: 1,
+      version: 2,
       step: 0,
       trainedTokens: 0,
       supervisedTokens: 0,
@@ -155,8 +231,9 @@ function startingRecord(
       rows: rows.count,
       environment,
       exact: true,
+      rescue: { recent: [], streak: 0, skipped: [], rollbacks: [] },
     }
-  const record = structuredClone(resumeFrom.record)
+  const { probe: _, ...record } = structuredClone(resumeFrom.record)
   if (record.rows !== rows.count || record.schedule.totalSteps !== schedule.totalSteps)
     throw new InputError(
       `The checkpoint of step ${record.step} belongs to a job of ${record.rows} rows and ${record.schedule.totalSteps} steps, not of ${rows.count} and ${schedule.totalSteps}; start this job under another name`,
@@ -213,19 +290,24 @@ class Meter {
   readonly #job: TrainJob
   readonly #record: TrainingRecord
   readonly #plan: StepPlan
-  readonly #start: { at: number; step: number; tokens: number; seconds: number }
+  #start: { at: number; step: number; tokens: number; seconds: number }
   #last: Pick<Progress, 'loss' | 'learningRate' | 'gradientNorm' | 'tokensPerSecond' | 'secondsLeft'> = {}
 
   constructor(job: TrainJob, record: TrainingRecord, plan: StepPlan) {
     this.#job = job
     this.#record = record
     this.#plan = plan
-    this.#start = {
-      at: job.clock.now(),
-      step: record.step,
-      tokens: record.trainedTokens,
-      seconds: record.seconds,
-    }
+    this.#start = this.#from(record.seconds)
+  }
+
+  /** The record has gone back; the time has not. */
+  restart(): void {
+    this.#start = this.#from(this.seconds())
+  }
+
+  #from(seconds: number) {
+    const { step, trainedTokens: tokens } = this.#record
+    return { at: this.#job.clock.now(), step, tokens, seconds }
   }
 
   seconds(): number {

@@ -13,7 +13,7 @@ import type { Adapter } from '../model/adapter.ts'
 import type { AdamWState } from './adamw.ts'
 
 /** Fields of state.json; docs/training-child.md explains them. A change that old readers would misread takes the next version. */
-const VERSION = 1
+const VERSION = 2
 
 const metricLine = z.object({
   /** Optimizer steps done. */
@@ -59,6 +59,25 @@ const trainingRecord = z.object({
   }),
   /** False as soon as one part was computed in another environment. */
   exact: z.boolean(),
+  /** What the next step begins with, to be found again on resume: the loss of its first row (or pack), without dropout. */
+  probe: z.number().optional(),
+  /** Of the detectors of divergence, and what they have led to: see rescue.ts. */
+  rescue: z.object({
+    /** Losses that were no spikes, the newest last. */
+    recent: z.array(z.number()),
+    /** Spikes in a row. */
+    streak: z.int(),
+    /** Steps that are left out. */
+    skipped: z.array(z.int()),
+    rollbacks: z.array(
+      z.object({
+        step: z.int(),
+        to: z.int(),
+        reason: z.enum(['spike', 'notFinite']),
+        skipped: z.array(z.int()),
+      }),
+    ),
+  }),
 })
 /** All of the state that is no tensor. */
 export type TrainingRecord = z.infer<typeof trainingRecord>
@@ -116,7 +135,9 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
     const record = trainingRecord.parse(JSON.parse(await readFile(join(dir, RECORD), 'utf8')))
     file = readSafetensors(join(dir, TENSORS))
     const adapter: TrainingState['adapter'] = new Map()
-    const moments: AdamWState = { step: record.step, first: new Map(), second: new Map() }
+    const { skipped } = record.rescue
+    const stepsTaken = record.step - skipped.filter((step) => step < record.step).length
+    const moments: AdamWState = { step: stepsTaken, first: new Map(), second: new Map() }
     for (const [name, { shape }] of expected.tensors) {
       const read = (kind: string): Float32Array => {
         const stored = file?.infos.get(`${kind}.${name}`)?.shape.join('×')

@@ -75,7 +75,7 @@ test('a minimal document gets every default', () => {
       divergence: { lossFactor: 3, patience: 5, tries: 2 },
       retries: {},
       largerQueues: [],
-      checkpoint: { everySteps: 50, everySeconds: 60, keepLast: 2 },
+      checkpoint: { everySteps: 50, everySeconds: 'auto', keepLast: 2 },
     },
     eval: { samples: 3, maxNewTokens: 64, batchSize: 4 },
     merge: { dtype: 'auto', maxShardSize: 5_000_000_000 },

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { test } from 'node:test'
 import { FencedError, TransientError } from '../../src/errors.ts'
 import { Checkpointer } from '../../src/train/checkpointer.ts'
+import { checkpointInterval } from '../../src/train/checkpoint-interval.ts'
 
 function checkpointer(startStep = 0) {
   const clock = { time: 0, now: () => clock.time }
@@ -55,4 +56,30 @@ test('a fenced save ends training', async () => {
   await setImmediate()
   assert.throws(() => made.throwIfFailed(), FencedError)
   await assert.rejects(made.settle(), FencedError)
+})
+
+test('auto: the interval follows from how long a save took', async () => {
+  const clock = { time: 0, now: () => clock.time }
+  const made = new Checkpointer({
+    everySteps: 1e9,
+    everySeconds: 'auto',
+    startStep: 0,
+    clock,
+    onFailure: () => assert.fail(),
+  })
+  clock.time = 65_000
+  assert.equal(made.due(1), false)
+  clock.time = 66_000
+  assert.equal(made.due(1), true)
+  made.begin(1, () => {
+    clock.time += 5_000
+    return Promise.resolve()
+  })
+  await made.settle()
+  // √(2 · 10800 s · 5 s) = 328.6 s
+  clock.time = 66_000 + 328_000
+  assert.equal(made.due(2), false)
+  clock.time = 66_000 + 329_000
+  assert.equal(made.due(2), true)
+  assert.deepEqual([checkpointInterval(0.001), checkpointInterval(1e6)], [15, 900])
 })

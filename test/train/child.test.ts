@@ -224,7 +224,10 @@ test('a model whose loss is not finite publishes nothing and saves nothing', asy
   })
   await writeSafetensors(join(broken, 'model.safetensors'), tensors)
   const stage = await training.stage(
-    { checkpoint: { everySteps: 1, everySeconds: 1, keepLast: 2 } },
+    {
+      checkpoint: { everySteps: 1, everySeconds: 1, keepLast: 2 },
+      divergence: { lossFactor: 3, patience: 5, tries: 0 },
+    },
     { modelPath: broken },
   )
   await assert.rejects(

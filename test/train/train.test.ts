@@ -20,6 +20,8 @@ const base = trainSettings({
   numTrainEpochs: 3,
   perDeviceTrainBatchSize: 2,
   gradientAccumulationSteps: 2,
+  // What training does about a loss that runs away is tried in rescue.test.ts.
+  divergence: { lossFactor: 3, patience: 5, tries: 0 },
 })
 
 interface Run {
