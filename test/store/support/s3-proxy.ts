@@ -1,6 +1,7 @@
 import { createServer, request } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What happens to one request on its way. */
 export type Fate =
@@ -12,6 +13,8 @@ export type Fate =
   /** The answer's head and half of its body arrive. */
   | { kind: 'cut within' }
   | { kind: 'answer'; status: number; code: string }
+  /** The answer's bytes come drop by drop, over this time. */
+  | { kind: 'slow'; milliseconds: number }
 
 export interface SeenRequest {
   /** From 1. */
@@ -72,6 +75,16 @@ async function forward(
   }
   const { status, headers, bytes } = await send(upstream, seen, body)
   if (fate.kind === 'cut after') return void answer.destroy()
+  if (fate.kind === 'slow') {
+    // The head, then the bytes in tenths.
+    answer.writeHead(status, headers)
+    const tenth = Math.ceil(bytes.length / 10) || 1
+    for (let at = 0; at < bytes.length; at += tenth) {
+      await sleep(fate.milliseconds / 10)
+      answer.write(bytes.subarray(at, at + tenth))
+    }
+    return void answer.end()
+  }
   answer.writeHead(status, headers)
   if (fate.kind === 'pass') return void answer.end(bytes)
   answer.write(bytes.subarray(0, Math.floor(bytes.length / 2)), () => answer.destroy())

@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client, Connection } from '@temporalio/client'
+import { identifyProcess } from '../../src/local/process-identity.ts'
+import { downloadCache, openStateFolder } from '../../src/local/state-folder.ts'
+import { useTemporalServer } from '../../src/local/temporal-server.ts'
+import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../../workflows/job.ts'
+import { jsonIn } from '../support/temper-cli.ts'
+
+/** A Temporal server of its own with its database in a file: cases of one lane run one after the other, lanes side by side. */
+export interface Lane {
+  address: string
+  client: Client
+  /** kill -9, and a new server over the same file. */
+  killTemporal(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function openLane(): Promise<Lane> {
+  const root = mkdtempSync(join(tmpdir(), 'temper-faults-lane-'))
+  const state = openStateFolder({ TEMPER_HOME: root }, root)
+  const { TEMPORAL_ADDRESS: _, ...environment } = process.env
+  const start = (port?: number) =>
+    useTemporalServer(state, {
+      environment,
+      downloadCache: downloadCache(environment),
+      command: 'faults',
+      works: false,
+      searchAttributes: { [JOB_ATTRIBUTE]: 'Keyword', [STAGE_ATTRIBUTE]: 'Keyword' },
+      say: () => {},
+      ...(port !== undefined && { port }),
+    })
+  let server = await start()
+  const { address } = server
+  const connection = await Connection.connect({ address })
+  return {
+    address,
+    client: new Client({ connection }),
+    async killTemporal() {
+      const { pid } = jsonIn(state.serverFile) as { pid: number }
+      process.kill(pid, 'SIGKILL')
+      while (identifyProcess(pid) !== undefined) await sleep(20)
+      server = await start(Number(address.split(':')[1]))
+    },
+    async close() {
+      await connection.close()
+      await server.leave()
+      rmSync(root, { recursive: true, force: true })
+    },
+  }
+}
