@@ -1,5 +1,5 @@
 import { InputError } from '../errors.ts'
-import type { Adapter } from '../model/adapter.ts'
+import { loraRank, type Adapter } from '../model/adapter.ts'
 
 /** One module that an adapter changes: W + scale · B · A. */
 export interface AdapterModule {
@@ -29,7 +29,7 @@ export function adapterModules(adapter: Adapter): Map<string, AdapterModule> {
       throw new InputError(
         `the adapter has only one of lora_A and lora_B for ${module}; get the whole adapter again`,
       )
-    const { r } = adapter.config
+    const r = loraRank(adapter.config, module)
     if (a.shape[0] !== r || b.shape[1] !== r)
       throw new InputError(
         `the adapter's tensors for ${module} have rank ${a.shape[0]} and ${b.shape[1]}, its config says ${r}; get the adapter again`,

@@ -23,11 +23,11 @@ export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSourc
     }
     infos.set(name, { ...info, type: 'F32' })
   }
-  const scale = loraScale(adapter.config)
   const float32 = (name: string): Float32Array => {
     const weight = base.float32(name)
     const module = modules.get(name)
-    if (module) addProduct(weight, module, scale)
+    if (module)
+      addProduct(weight, module, loraScale(adapter.config, name.replace(/\.weight$/, ''), module.a.shape[0]))
     return weight
   }
   return {

@@ -44,8 +44,15 @@ function parseConfig(json: JsonObject, where: string): LoraConfig {
   if ((json.bias ?? 'none') !== 'none') unsupported('bias', '"none"')
   for (const field of ['use_dora', 'fan_in_fan_out', 'lora_bias'])
     if (json[field] === true) unsupported(field, 'false')
-  for (const field of ['rank_pattern', 'alpha_pattern'])
-    if (Object.keys(json[field] ?? {}).length > 0) unsupported(field, '{}')
+  /** PEFT's keys may be any regular expression; a path is one that means itself. */
+  const pattern = (field: string): Record<string, number> | undefined => {
+    const entries = Object.entries(json[field] ?? {})
+    if (entries.some(([key, value]) => !/^[\w.]+$/.test(key) || !(typeof value === 'number' && value > 0)))
+      return unsupported(field, 'module paths with a number above 0')
+    return entries.length === 0 ? undefined : Object.fromEntries(entries)
+  }
+  const rankPattern = pattern('rank_pattern')
+  const alphaPattern = pattern('alpha_pattern')
   for (const field of ['modules_to_save', 'layer_replication', 'trainable_token_indices'])
     if ((json[field] ?? null) !== null) unsupported(field, 'null')
   const number = (field: string, least: number): number => {
@@ -61,5 +68,7 @@ function parseConfig(json: JsonObject, where: string): LoraConfig {
     loraDropout: typeof json.lora_dropout === 'number' ? json.lora_dropout : 0,
     targetModules: targets,
     useRslora: json.use_rslora === true,
+    ...(rankPattern && { rankPattern }),
+    ...(alphaPattern && { alphaPattern }),
   }
 }

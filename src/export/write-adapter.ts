@@ -31,7 +31,7 @@ export async function writeAdapter(dir: string, adapter: Adapter, origin: Adapte
   await writeSafetensors(join(dir, 'adapter_model.safetensors'), tensors, { format: 'pt' })
   const { r, loraAlpha, loraDropout, targetModules, useRslora } = adapter.config
   const config = {
-    alpha_pattern: {},
+    alpha_pattern: adapter.config.alphaPattern ?? {},
     auto_mapping: null,
     base_model_name_or_path: origin.baseModel,
     bias: 'none',
@@ -49,7 +49,7 @@ export async function writeAdapter(dir: string, adapter: Adapter, origin: Adapte
     peft_type: 'LORA',
     peft_version: PEFT_VERSION,
     r,
-    rank_pattern: {},
+    rank_pattern: adapter.config.rankPattern ?? {},
     revision: origin.revision ?? null,
     target_modules: targetModules,
     task_type: 'CAUSAL_LM',

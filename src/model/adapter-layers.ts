@@ -2,7 +2,7 @@ import { InputError } from '../errors.ts'
 import { loraScale, type Adapter } from './adapter.ts'
 import type { ModelConfig } from './config.ts'
 import type { LoraSetting } from './layer.ts'
-import { adapterName, PROJECTIONS, projectionInfo, type Projection } from './projections.ts'
+import { adapterName, PROJECTIONS, projectionInfo, projectionPath, type Projection } from './projections.ts'
 
 /** One layer's part of an adapter. */
 export interface AdapterLayer {
@@ -35,7 +35,11 @@ export function adapterLayers(
         throw new InputError(
           `the adapter's ${nameA} [${a.shape.join(', ')}] and lora_B [${b.shape.join(', ')}] do not fit this model, whose ${projection} is [${info.out}, ${info.in}]`,
         )
-      lora.set(projection, { rank, scale: loraScale({ ...adapter.config, r: rank }), dropout })
+      lora.set(projection, {
+        rank,
+        scale: loraScale(adapter.config, projectionPath(config, layer, projection), rank),
+        dropout,
+      })
       tensors.set(`${projection}.lora_A`, { name: nameA, ...a })
       tensors.set(`${projection}.lora_B`, { name: nameB, ...b })
       unknown.delete(nameA)

@@ -1,4 +1,3 @@
-import type { Dim } from '../onnx/dims.ts'
 import { extract, type GraphFunction } from '../onnx/extract.ts'
 import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Value } from '../onnx/graph.ts'
@@ -15,11 +14,12 @@ export interface HeadFunctions {
   logits: GraphFunction
 }
 
-export function headFunctions(config: ModelConfig, rows: Dim = 'N'): HeadFunctions {
+/** With `labelSmoothing` e, `train` learns (1 - e)·the label + e·the uniform distribution, as transformers' LabelSmoother. */
+export function headFunctions(config: ModelConfig, labelSmoothing = 0): HeadFunctions {
   const { hiddenSize, vocabularySize, rmsNormEpsilon } = config
   const graph = new Graph()
-  const x = graph.input('x', 'float32', [rows, hiddenSize])
-  const labels = graph.input('labels', 'int64', [rows])
+  const x = graph.input('x', 'float32', ['N', hiddenSize])
+  const labels = graph.input('labels', 'int64', ['N'])
   const norm = graph.input('final_norm', 'float32', [hiddenSize])
   const head = graph.input('head', 'float32', [vocabularySize, hiddenSize])
   const h = o.rmsNorm(x, norm, rmsNormEpsilon).y
@@ -30,14 +30,23 @@ export function headFunctions(config: ModelConfig, rows: Dim = 'N'): HeadFunctio
   const probabilities = o.softmax(logits)
   const labelRows = o.gather(head, labels)
   const logSum = o.sub(o.reduceMax(logits, [1]), o.log(o.reduceMax(probabilities, [1])))
-  const loss = o.sub(logSum, o.reduceSum(o.mul(h, labelRows), [1]))
+  const lossFor = (target: Value): Value => o.sub(logSum, o.reduceSum(o.mul(h, target), [1]))
+  const loss = lossFor(labelRows)
+  // The mean of all logits is a product with the mean of the head's rows.
+  const target =
+    labelSmoothing === 0
+      ? labelRows
+      : o.add(
+          o.mul(labelRows, o.scalar(labelRows, 1 - labelSmoothing)),
+          o.mul(o.reduceMean(head, [0]), o.scalar(labelRows, labelSmoothing)),
+        )
   // d loss / d h = P·E - E[label]: shorter by two passes over [N, vocabulary] than what the rules would write.
-  const dh = o.sub(o.matmul(probabilities, head), labelRows)
+  const dh = o.sub(o.matmul(probabilities, head), target)
   const [dx] = differentiate(new Map([[h, dh]]), [x]) as [Value]
 
   const inputs = new Map(graph.inputs.map((input) => [input.name, input]))
   return {
-    train: extract(inputs, new Map([['loss', loss], ['dx', dx]])), // prettier-ignore
+    train: extract(inputs, new Map([['loss', lossFor(target)], ['dx', dx]])), // prettier-ignore
     evaluate: extract(inputs, new Map([['loss', loss], ['best', o.argMax(logits)]])), // prettier-ignore
     logits: extract(inputs, new Map([['logits', logits]])),
   }

@@ -88,17 +88,30 @@ const B = 'B'
 const S = 'S'
 const setting = { rows: B, blockLength: S, blocks: 1, maskRows: B, tableRows: 'R' }
 
+/** What a training graph has beside the model. */
+export interface TrainingGraphOptions {
+  /** LoRA's: masks come in as `<layer>.<projection>.keep`. */
+  dropout: number
+  labelSmoothing: number
+  /** An input `noise` [B·S, hidden] is added to the embeddings. */
+  noise: boolean
+}
+
 /**
  * Forward, backward and the adapter's gradients in one: loss [N, 1] and `<adapter tensor>.gradient`. `places` and `labels`
  * int64 [N] say which rows of the last layer's output predict what. Each layer's backward pass starts from the same kept
  * tensors as in the other layout, and recomputes the rest once its turn has come.
  */
-export function trainingGraph(model: WholeModel, dropout: number): GraphFunction {
+export function trainingGraph(
+  model: WholeModel,
+  { dropout, labelSmoothing, noise }: TrainingGraphOptions,
+): GraphFunction {
   const { config, layers } = model
   const { linear } = model.weights
   const whole = new WholeGraph(model)
   const { graph } = whole
   let x = whole.embedded(B, S)
+  if (noise) x = o.add(x, graph.input('noise', 'float32', x.shape))
   const common = whole.common(B, S)
   const supervised = ['places', 'labels'].map((name) => graph.input(name, 'int64', ['N'])) as [Value, Value]
 
@@ -121,7 +134,7 @@ export function trainingGraph(model: WholeModel, dropout: number): GraphFunction
   const [places, labels] = supervised
   const head = inline(
     graph,
-    headFunctions(config).train,
+    headFunctions(config, labelSmoothing).train,
     whole.head().set('x', o.gather(x, places)).set('labels', labels),
   )
   const gradients = new Map([['loss', head.get('loss') as Value]])

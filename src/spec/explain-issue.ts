@@ -73,7 +73,17 @@ export function meantField(path: readonly PropertyKey[], key: string): string[] 
   return leaf === undefined ? undefined : all.find((field) => field.at(-1) === leaf)
 }
 
+/** Fields of PEFT and TRL that people will write and that are not made yet. */
+const NOT_YET = new Map(
+  ['modulesToSave', 'modules_to_save'].map((name) => [
+    name,
+    'full training of single modules is not supported; adapt them with targetModules, or delete the line',
+  ]),
+)
+
 function unknownField(path: readonly PropertyKey[], key: string): string {
+  const notYet = NOT_YET.get(key)
+  if (notYet !== undefined) return notYet
   const what = path.length === 0 ? 'is not a field of the document' : `is not a field of ${pathText(path)}`
   const meant = meantField(path, key)
   if (meant === undefined)

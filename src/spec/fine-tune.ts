@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { FAILURE_KINDS } from '../failures/failure-kind.ts'
 import { FAILURES } from '../failures/failures.ts'
+import { loraFields } from './lora-fields.ts'
 import { scheduleFields } from './schedule-fields.ts'
 
 /**
@@ -251,6 +252,7 @@ const train = z
       .max(MAX_LEARNING_RATE)
       .default(2e-4)
       .describe('Highest learning rate (TRL learning_rate).'),
+    ...loraFields,
     ...scheduleFields,
     warmupRatio: z
       .number()

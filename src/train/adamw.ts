@@ -5,6 +5,8 @@ export interface AdamWOptions {
   beta2: number
   epsilon: number
   weightDecay: number
+  /** LoRA+ (arXiv:2402.12354): how many times higher B's rate is than A's. */
+  loraplusLrRatio?: number
 }
 
 /** All that AdamW remembers, by the adapter's names: with it and the parameters, training goes on exactly. */
@@ -37,12 +39,13 @@ export class AdamW {
 
   /** One step, in place. Gradients by the adapter's names, of its tensors' sizes. */
   step(adapter: Adapter, gradients: ReadonlyMap<string, Float32Array>, learningRate: number): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.#options
+    const { beta1, beta2, epsilon, weightDecay, loraplusLrRatio = 1 } = this.#options
     const step = ++this.#state.step
-    const decay = 1 - learningRate * weightDecay
-    const stepSize = learningRate / (1 - beta1 ** step)
     const correction = Math.sqrt(1 - beta2 ** step)
     for (const [name, { data }] of adapter.tensors) {
+      const rate = name.includes('.lora_B.') ? learningRate * loraplusLrRatio : learningRate
+      const decay = 1 - rate * weightDecay
+      const stepSize = rate / (1 - beta1 ** step)
       const gradient = gradients.get(name)
       const first = this.#state.first.get(name)
       const second = this.#state.second.get(name)

@@ -7,6 +7,8 @@ import { ByLayerEngine } from './engine-by-layer.ts'
 import { WholeEngine } from './engine-whole.ts'
 import type { Engine, EngineOptions } from './engine.ts'
 
+const NO_REGULARIZATION = { labelSmoothing: 0, neftuneNoiseAlpha: 0 }
+
 const NO_ADAPTER: Adapter = {
   config: { r: 1, loraAlpha: 1, loraDropout: 0, targetModules: [], useRslora: false },
   tensors: new Map(),
@@ -14,15 +16,15 @@ const NO_ADAPTER: Adapter = {
 
 /** Loads the weights and makes ready to run. InputError where weights, config and adapter do not fit each other. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { config, layout, threads, adapter = NO_ADAPTER } = options
+  const { config, layout, threads, adapter = NO_ADAPTER, regularization = NO_REGULARIZATION } = options
   const layers = adapterLayers(config, adapter)
   const plan = planOf(options)
   const weights = loadFrozenWeights(config, options.weights, plan.linear)
   switch (layout) {
     case 'by-layer':
-      return new ByLayerEngine(config, weights, adapter, layers, threads, plan)
+      return new ByLayerEngine(config, weights, adapter, layers, threads, plan, regularization)
     case 'whole':
-      return new WholeEngine(config, weights, adapter, layers, threads)
+      return new WholeEngine(config, weights, adapter, layers, threads, regularization)
   }
 }
 

@@ -12,7 +12,8 @@ import { tensor } from '../onnx/session.ts'
 import { batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
 import { dropoutMasks } from './dropout-mask.ts'
-import type { DropoutCounters, Engine, TokenLoss } from './engine.ts'
+import { embeddingNoise } from './embedding-noise.ts'
+import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engine.ts'
 import { GradientSums } from './gradient-sums.ts'
 import { HeadRunner } from './head-runner.ts'
 import { LayerSessions, type LayerPass } from './layer-sessions.ts'
@@ -40,6 +41,7 @@ export class ByLayerEngine implements Engine {
   readonly #sessions: LayerSessions
   readonly #head: HeadRunner
   readonly #sums: GradientSums
+  readonly #noiseAlpha: number
 
   constructor(
     config: ModelConfig,
@@ -48,7 +50,9 @@ export class ByLayerEngine implements Engine {
     layers: AdapterLayer[],
     threads: number,
     plan: PrecisionPlan,
+    { labelSmoothing, neftuneNoiseAlpha }: Regularization,
   ) {
+    this.#noiseAlpha = neftuneNoiseAlpha
     this.adapter = adapter
     this.#config = config
     this.#threads = threads
@@ -56,7 +60,7 @@ export class ByLayerEngine implements Engine {
     this.#layers = layers
     this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
     this.#sessions = new LayerSessions(config, plan, threads)
-    this.#head = new HeadRunner(config, weights, threads)
+    this.#head = new HeadRunner(config, weights, threads, labelSmoothing)
     this.#sums = new GradientSums(adapter)
   }
 
@@ -78,6 +82,8 @@ export class ByLayerEngine implements Engine {
     const { layers } = this.#config
     const kept: Map<string, Tensor>[] = []
     let x = this.#embedded(batch)
+    if (dropout && this.#noiseAlpha > 0)
+      addNoise(x, embeddingNoise(batch, this.#config.hiddenSize, this.#noiseAlpha, dropout))
     for (let layer = 0; layer < layers; layer++) {
       const outputs = await run('keeping', layer, [['x', x]])
       const y = outputs.get('y') as Tensor
@@ -149,4 +155,10 @@ export class ByLayerEngine implements Engine {
       return session.run(new Map([...common, ...(this.#tensors[index] ?? []), ...masks, ...feeds]))
     }
   }
+}
+
+/** In place. */
+function addNoise(x: Tensor, noise: Tensor): void {
+  const [values, more] = [x.data as Float32Array, noise.data as Float32Array]
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) + (more[i] as number)
 }

@@ -10,11 +10,12 @@ import { Session, tensor } from '../onnx/session.ts'
 import { batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
 import { dropoutMasks } from './dropout-mask.ts'
-import type { DropoutCounters, Engine, TokenLoss } from './engine.ts'
+import { embeddingNoise } from './embedding-noise.ts'
+import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engine.ts'
 import { GradientSums } from './gradient-sums.ts'
 import { supervisedRows, type SupervisedRows } from './supervised-rows.ts'
 
-type Kind = 'train' | 'dropout' | 'loss' | 'logits'
+type Kind = 'train' | 'regularized' | 'loss' | 'logits'
 
 /**
  * One graph a step: forward, backward and the adapter's gradients in one call, the frozen weights inside the session.
@@ -27,6 +28,7 @@ export class WholeEngine implements Engine {
   readonly #weights: FrozenWeights
   readonly #layers: readonly AdapterLayer[]
   readonly #sums: GradientSums
+  readonly #regularization: Regularization
   readonly #sessions = new Map<Kind, Promise<Session>>()
 
   constructor(
@@ -35,7 +37,9 @@ export class WholeEngine implements Engine {
     adapter: Adapter,
     layers: AdapterLayer[],
     threads: number,
+    regularization: Regularization,
   ) {
+    this.#regularization = regularization
     this.adapter = adapter
     this.#config = config
     this.#threads = threads
@@ -59,7 +63,7 @@ export class WholeEngine implements Engine {
   ): Promise<TokenLoss> {
     const supervised = supervisedRows(batch)
     const probability = dropout ? this.adapter.config.loraDropout : 0
-    const masks =
+    const masks: [string, Tensor][] =
       dropout && probability > 0
         ? this.#layers.flatMap((layer, i) =>
             dropoutMasks(this.#config, batch.rows * batch.length, layer, i, probability, dropout).map(
@@ -67,7 +71,10 @@ export class WholeEngine implements Engine {
             ),
           )
         : []
-    const outputs = await this.#run(probability > 0 ? 'dropout' : 'train', batch, [
+    const { neftuneNoiseAlpha } = this.#regularization
+    if (dropout && neftuneNoiseAlpha > 0)
+      masks.push(['noise', embeddingNoise(batch, this.#config.hiddenSize, neftuneNoiseAlpha, dropout)])
+    const outputs = await this.#run(masks.length > 0 ? 'regularized' : 'train', batch, [
       ...supervisedTensors(supervised),
       ...masks,
     ])
@@ -120,11 +127,16 @@ export class WholeEngine implements Engine {
 
   #graph(kind: Kind) {
     const model = { config: this.#config, weights: this.#weights, layers: this.#layers }
+    const { labelSmoothing, neftuneNoiseAlpha } = this.#regularization
     switch (kind) {
       case 'train':
-        return trainingGraph(model, 0)
-      case 'dropout':
-        return trainingGraph(model, this.adapter.config.loraDropout)
+        return trainingGraph(model, { labelSmoothing, dropout: 0, noise: false })
+      case 'regularized':
+        return trainingGraph(model, {
+          labelSmoothing,
+          dropout: this.adapter.config.loraDropout,
+          noise: neftuneNoiseAlpha > 0,
+        })
       case 'loss':
       case 'logits':
         return evaluationGraph(model, kind)

@@ -11,7 +11,7 @@ import type { Batch } from './batch.ts'
  */
 export type Layout = 'by-layer' | 'whole'
 
-/** Which dropout masks: the same counters give the same masks, so a resumed run draws what an undisturbed one had drawn. */
+/** Which dropout masks and which noise: the same counters give the same, so a resumed run draws what an undisturbed one had drawn. */
 export interface DropoutCounters {
   seed: number
   /** The optimizer step, from 0. */
@@ -35,7 +35,7 @@ export interface Engine {
   readonly gradients: ReadonlyMap<string, Float32Array>
   /**
    * Forward and backward of one micro-batch. `progress` is called with 1..layers after each layer, forward and backward.
-   * Without `dropout` nothing is dropped, whatever the adapter's lora_dropout. A non-finite loss is returned as it is.
+   * Without `dropout` nothing is dropped and no noise added, whatever the adapter's lora_dropout and NEFTune's alpha. A non-finite loss is returned as it is.
    */
   accumulate(batch: Batch, progress?: (layer: number) => void, dropout?: DropoutCounters): Promise<TokenLoss>
   zeroGradients(): void
@@ -48,6 +48,14 @@ export interface Engine {
   dispose(): Promise<void>
 }
 
+/** What makes training harder than the task. Evaluation never has any of it. */
+export interface Regularization {
+  /** transformers' label_smoothing_factor: the share of the target that is spread over the vocabulary. */
+  labelSmoothing: number
+  /** NEFTune (arXiv:2310.05914): alpha of the noise on the embeddings. */
+  neftuneNoiseAlpha: number
+}
+
 export interface EngineOptions {
   config: ModelConfig
   weights: WeightSource
@@ -58,4 +66,6 @@ export interface EngineOptions {
   precision?: Precision
   /** Threads of ONNX Runtime. Part of what makes a run repeatable bit for bit. */
   threads: number
+  /** Nothing where it is left out. */
+  regularization?: Regularization
 }

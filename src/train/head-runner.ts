@@ -20,10 +20,10 @@ export class HeadRunner {
   readonly #weights: readonly [string, Tensor][]
   readonly #sessions = new Map<keyof HeadFunctions, Promise<Session>>()
 
-  constructor(config: ModelConfig, { finalNorm, head }: FrozenWeights, threads: number) {
+  constructor(config: ModelConfig, { finalNorm, head }: FrozenWeights, threads: number, labelSmoothing = 0) {
     this.#width = config.hiddenSize
     this.#threads = threads
-    this.#functions = headFunctions(config)
+    this.#functions = headFunctions(config, labelSmoothing)
     this.#weights = [
       ['final_norm', tensor('float32', finalNorm.data, finalNorm.shape)],
       ['head', tensor('float32', head.data, head.shape)],

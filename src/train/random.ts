@@ -50,8 +50,13 @@ export function philox(
 }
 
 /** What the numbers are for. Numbers of one purpose never depend on how many another has drawn. */
-export type Purpose = 'lora-init' | 'lora-dropout' | 'data-order'
-const PURPOSES: Record<Purpose, number> = { 'lora-init': 1, 'lora-dropout': 2, 'data-order': 3 }
+export type Purpose = 'lora-init' | 'lora-dropout' | 'data-order' | 'embedding-noise'
+const PURPOSES: Record<Purpose, number> = {
+  'lora-init': 1,
+  'lora-dropout': 2,
+  'data-order': 3,
+  'embedding-noise': 4,
+}
 
 /** An endless, repeatable row of random numbers, named by (seed, purpose, counters). At most two counters, each 0..2^32-1. */
 export class RandomStream {

@@ -24,7 +24,7 @@ export interface StepContext {
   rows: NamedRows
   /** What the plan counts: the rows of each pack, one where there is no packing. */
   packs: readonly (readonly number[])[]
-  settings: { maxGradNorm: number; loraDropout: number; seed: number }
+  settings: { maxGradNorm: number; seed: number }
   signal: AbortSignal
   report: (microBatch: number, layer: number) => void
 }
@@ -53,8 +53,8 @@ export async function trainStep(
       rows,
       numbers.map((pack) => packs[pack] as readonly number[]),
     )
-    const dropout = settings.loraDropout > 0 ? { seed: settings.seed, step, microBatch } : undefined
-    const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), dropout)
+    const counters = { seed: settings.seed, step, microBatch }
+    const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), counters)
     if (!Number.isFinite(result.lossSum)) throw notFinite('loss', step, batch.rowIds)
     stepRows.push(...batch.rowIds)
     lossSum += result.lossSum

@@ -72,6 +72,10 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       layout: settings.layout,
       precision: settings.precision,
       threads: settings.threads,
+      regularization: {
+        labelSmoothing: settings.labelSmoothingFactor,
+        neftuneNoiseAlpha: settings.neftuneNoiseAlpha,
+      },
     })
     try {
       return await trainWith(engine, task, context)
@@ -119,9 +123,9 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
 }
 
 function startOf(base: BaseModel, settings: TrainSettings) {
-  const { r, loraAlpha, loraDropout, useRslora, seed } = settings
+  const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern, seed } = settings
   const targetModules = resolveTargetModules(settings.targetModules)
-  const lora: LoraConfig = { r, loraAlpha, loraDropout, useRslora, targetModules }
+  const lora: LoraConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern }
   return initialAdapter(base.config, lora, seed)
 }
 

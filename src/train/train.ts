@@ -64,8 +64,9 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   }
   const record = startingRecord(job, schedule)
   const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = settings
-  const makeOptimizer = (moments: AdamWState | undefined) =>
-    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay }, moments)
+  const { loraplusLrRatio } = settings
+  const options = { beta1, beta2, epsilon, weightDecay, loraplusLrRatio }
+  const makeOptimizer = (moments: AdamWState | undefined) => new AdamW(engine.adapter, options, moments)
   let optimizer = makeOptimizer(job.resumeFrom?.moments)
   const checkpointer = new Checkpointer({
     ...settings.checkpoint,

@@ -54,7 +54,11 @@ const refused: { name: string; change: JsonObject; want: RegExp }[] = [
   { name: 'another kind', change: { peft_type: 'IA3' }, want: /peft_type is "IA3"/ },
   { name: 'DoRA', change: { use_dora: true }, want: /use_dora is true, supported is false/ },
   { name: 'trained biases', change: { bias: 'all' }, want: /bias is "all"/ },
-  { name: 'ranks by module', change: { rank_pattern: { q_proj: 4 } }, want: /rank_pattern/ },
+  {
+    name: 'a regular expression for modules',
+    change: { rank_pattern: { 'q_proj|k_.*': 4 } },
+    want: /rank_pattern is .*supported is module paths/,
+  },
   { name: 'whole modules', change: { modules_to_save: ['lm_head'] }, want: /modules_to_save/ },
   { name: 'another rank than the tensors', change: { r: 3 }, want: /have rank 4 and 4, its config says 3/ },
   { name: 'no rank', change: { r: null }, want: /r is null, supported is a number from 1/ },
