@@ -55,7 +55,7 @@ const PURPOSES: Record<Purpose, number> = {
   'lora-init': 1,
   'lora-dropout': 2,
   'data-order': 3,
-  'embedding-noise': 4,
+  'embedding-noise': 5,
 }
 
 /** An endless, repeatable row of random numbers, named by (seed, purpose, counters). At most two counters, each 0..2^32-1. */
