@@ -118,13 +118,13 @@ function adapterDigest(closingLine: string): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
+/** Names of the checkpoints that count: those that the job's pointer knows. */
 function checkpoints(folder: TemperFolder): string[] {
   const training = join(folder.state, 'store', 'jobs', `finetune-${NAME}`, 'training')
-  return namesIn(training).flatMap((digest) =>
-    namesIn(join(training, digest, 'checkpoints')).filter((name) =>
-      namesIn(join(training, digest, 'checkpoints', name)).includes('manifest.json'),
-    ),
-  )
+  return namesIn(training).flatMap((digest) => {
+    const pointer = jsonIn(join(training, digest, 'latest.json')) as { value: string[] } | undefined
+    return pointer?.value ?? []
+  })
 }
 
 function trainingLog(folder: TemperFolder): string {
