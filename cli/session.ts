@@ -111,7 +111,10 @@ async function connect(server: TemporalServer, namespace: string): Promise<Conne
 }
 
 /** A server of the user's own may lack them, or may not let this user look: then jobs are simply not labelled. */
-async function hasSearchAttributes(connection: Connection, namespace: string): Promise<boolean> {
+export async function hasSearchAttributes(
+  connection: Pick<Connection, 'operatorService'>,
+  namespace: string,
+): Promise<boolean> {
   try {
     const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace })
     return [JOB_ATTRIBUTE, STAGE_ATTRIBUTE].every((name) => name in (customAttributes ?? {}))

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import { openStore } from '../src/store/open-store.ts'
+import { serveHealth } from '../src/local/health-server.ts'
 import { createWorker } from './create-worker.ts'
 import { scratchFolder } from './scratch-folder.ts'
 import { workerSettings } from './settings.ts'
+import { temporalOptions } from './temporal-options.ts'
 import { workflowBundle } from './workflow-bundle.ts'
 
 /** Said over the channel by which the command that started this process listens. */
@@ -27,7 +29,7 @@ async function main(stopping: AbortSignal): Promise<void> {
   })
   const store = await openStore(settings.storeUri)
   const scratch = scratchFolder(join(settings.state.cache, 'scratch'))
-  const connection = await NativeConnection.connect({ address: settings.address })
+  const connection = await NativeConnection.connect(temporalOptions(process.env))
   try {
     const parts = {
       connection,
@@ -42,11 +44,27 @@ async function main(stopping: AbortSignal): Promise<void> {
       }),
     }
     const workers = await Promise.all(settings.queues.map((queue) => createWorker(queue, parts)))
-    await runWorkers(workers, stopping)
+    const health = await healthOf(workers)
+    try {
+      await runWorkers(workers, stopping)
+    } finally {
+      await health?.close()
+    }
   } finally {
     await connection.close()
     scratch.remove()
   }
+}
+
+/** For the probes of a pod (TEMPER_HEALTH_PORT); a worker on a laptop has none. */
+async function healthOf(workers: readonly Worker[]): Promise<{ close(): Promise<void> } | undefined> {
+  const port = process.env.TEMPER_HEALTH_PORT
+  if (!port) return undefined
+  return serveHealth(Number(port), {
+    // Draining is well: its checkpoint must not be cut short.
+    isAlive: () => workers.every((worker) => worker.getState() !== 'FAILED'),
+    isReady: () => workers.every((worker) => worker.getState() === 'RUNNING'),
+  })
 }
 
 async function runWorkers(workers: readonly Worker[], stopping: AbortSignal): Promise<void> {

@@ -7,8 +7,6 @@ type Environment = Record<string, string | undefined>
 /** What a worker is told by its environment: the same on a laptop and in a pod. */
 export interface WorkerSettings {
   state: StateFolder
-  /** TEMPORAL_ADDRESS, host:port. */
-  address: string
   /** TEMPORAL_NAMESPACE. */
   namespace: string
   /** TEMPER_STORE, or the state folder's own. */
@@ -22,7 +20,6 @@ export function workerSettings(environment: Environment, workingFolder: string):
   const state = openStateFolder(environment, workingFolder)
   return {
     state,
-    address: environment.TEMPORAL_ADDRESS || '127.0.0.1:7233',
     namespace: temporalNamespace(environment),
     storeUri: storeUri(environment, state),
     downloadCache: downloadCache(environment),

@@ -20,7 +20,7 @@ export const statusSchema: StructuralSchema = {
     workflowId: text(
       "The job's workflow in Temporal. There once the job was started; the spec is fixed then.",
     ),
-    stage: text('The stage that runs, or queued, suspended, complete, failed.'),
+    stage: text('The stage that runs, or queued, paused, suspended, complete, failed.'),
     startTime: time('When the job was started.'),
     completionTime: time('When the job ended.'),
     conditions: list(

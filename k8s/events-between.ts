@@ -1,0 +1,39 @@
+import type { Condition, FineTuneStatus } from './fine-tune-resource.ts'
+import type { EventText } from './fine-tunes.ts'
+
+/** What a person should be told when the status changes from `before` to `after`. */
+export function eventsBetween(before: FineTuneStatus | undefined, after: FineTuneStatus): EventText[] {
+  const events: EventText[] = []
+  if (after.stage !== before?.stage && after.stages?.some(({ name }) => name === after.stage)) {
+    events.push({ type: 'Normal', reason: 'StageStarted', message: `Stage ${after.stage} runs.` })
+  }
+  for (const recovery of after.recoveries?.slice(before?.recoveries?.length ?? 0) ?? []) {
+    const { stage, attempt, kind, evidence } = recovery
+    const message = `Attempt ${attempt} of ${stage} failed (${kind}) and is tried again: ${evidence}`
+    events.push({ type: 'Warning', reason: 'Recovered', message })
+  }
+  for (const condition of after.conditions) {
+    const last = before?.conditions.find(({ type }) => type === condition.type)
+    if (last?.status === condition.status && last.reason === condition.reason) continue
+    if (last === undefined && condition.status === 'False' && !isBad(condition)) continue
+    // The first minute of waiting is a pod that starts; a recovery has its own event above.
+    if (condition.reason === 'Starting' || condition.type === 'Recovering') continue
+    const { reason, message } = condition
+    events.push({ type: isBad(condition) ? 'Warning' : 'Normal', reason, message })
+  }
+  return events
+}
+
+function isBad({ type, status }: Condition): boolean {
+  switch (type) {
+    case 'Failed':
+    case 'Recovering':
+    case 'Waiting':
+      return status === 'True'
+    case 'TemporalReachable':
+      return status === 'False'
+    case 'Complete':
+    case 'Suspended':
+      return false
+  }
+}

@@ -1,0 +1,59 @@
+import type { V1Node } from '@kubernetes/client-node'
+import { InputError } from '../src/errors.ts'
+
+/** Machines of one kind, as the chart names them. The chart hands them to the controller as JSON (TEMPER_FLEETS). */
+export interface Fleet {
+  name: string
+  taskQueue: string
+  /** What a pod of it asks of a node; none for a fleet of CPUs. */
+  gpu?: { resource: string; count: number }
+  nodeSelector?: Record<string, string>
+}
+
+export function parseFleets(text: string): Fleet[] {
+  let fleets: unknown
+  try {
+    fleets = JSON.parse(text)
+  } catch (error) {
+    throw new InputError('TEMPER_FLEETS must be a JSON list of fleets.', { cause: error })
+  }
+  const isFleet = (fleet: Partial<Fleet> | null) =>
+    typeof fleet?.name === 'string' && typeof fleet.taskQueue === 'string'
+  if (!Array.isArray(fleets) || fleets.length === 0 || !fleets.every(isFleet)) {
+    throw new InputError('TEMPER_FLEETS must be a list of at least one fleet, each with name and taskQueue.')
+  }
+  return fleets as Fleet[]
+}
+
+/** The fleet that a resource asks for, or the first one. */
+export function fleetOf(fleets: readonly Fleet[], name: string | undefined): Fleet {
+  const fleet = name === undefined ? fleets[0] : fleets.find((one) => one.name === name)
+  if (fleet === undefined) {
+    const names = fleets.map((one) => one.name).join(', ')
+    throw new InputError(
+      `spec.fleet: there is no fleet ${name}; this installation has ${names} (values of the chart: fleets)`,
+    )
+  }
+  return fleet
+}
+
+/** Why no worker of this fleet has taken up the work, as far as the nodes tell. */
+export function whyWaiting(fleet: Fleet, nodes: readonly V1Node[]): string {
+  const { gpu, nodeSelector = {} } = fleet
+  const labels = Object.entries(nodeSelector).map(([name, value]) => `${name}=${value}`)
+  const wanted = gpu ? `${gpu.resource}=${gpu.count}` : 'a place'
+  const offers = nodes.some((node) => {
+    const has = Object.entries(nodeSelector).every(([name, value]) => node.metadata?.labels?.[name] === value)
+    return (
+      has && isReady(node) && (!gpu || Number(node.status?.allocatable?.[gpu.resource] ?? 0) >= gpu.count)
+    )
+  })
+  if (!offers) {
+    return `waiting: no node offers ${wanted}${labels.length > 0 ? ` with ${labels.join(', ')}` : ''}`
+  }
+  return `waiting: every worker of fleet ${fleet.name} (queue ${fleet.taskQueue}) is busy, starting, or missing`
+}
+
+function isReady(node: V1Node): boolean {
+  return node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
+}

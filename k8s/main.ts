@@ -1,0 +1,100 @@
+import { KubeConfig } from '@kubernetes/client-node'
+import { Client, Connection } from '@temporalio/client'
+import { serveHealth } from '../src/local/health-server.ts'
+import { temporalOptions } from '../worker/temporal-options.ts'
+import { temporalNamespace } from '../worker/settings.ts'
+import { ApiFineTunes } from './api-fine-tunes.ts'
+import { BusyPods } from './busy-pods.ts'
+import { type ControllerCounters, runController } from './controller.ts'
+import { whileLeader } from './leader-lease.ts'
+import { controllerSettings } from './settings.ts'
+import { TemporalJobs } from './temporal-jobs.ts'
+
+/** One connects in milliseconds, or not at all. */
+const CONNECT_MILLISECONDS = 5_000
+
+/** The controller's process in a pod. It waits for its turn to lead, and ends by SIGTERM. */
+async function main(signal: AbortSignal): Promise<void> {
+  const settings = controllerSettings(process.env)
+  const config = new KubeConfig()
+  config.loadFromDefault()
+  const options = temporalOptions(process.env)
+  // Lazy: a server that is not there yet is a condition of each FineTune, not a reason to end.
+  const connection = Connection.lazy({ ...options, connectTimeout: CONNECT_MILLISECONDS })
+  const client = new Client({ connection, namespace: temporalNamespace(process.env) })
+  const counters: ControllerCounters = {
+    reconciliations: 0,
+    failures: 0,
+    queueDepth: 0,
+    resources: 0,
+    isSynced: false,
+  }
+  let leads = false
+  const health = await serveHealth(settings.healthPort, {
+    isAlive: () => true,
+    isReady: () => !leads || counters.isSynced,
+    metrics: () => ({
+      temper_controller_leader: leads ? 1 : 0,
+      temper_controller_finetunes: counters.resources,
+      temper_controller_queue_depth: counters.queueDepth,
+      temper_controller_reconciliations_total: counters.reconciliations,
+      temper_controller_reconciliation_failures_total: counters.failures,
+      process_resident_memory_bytes: process.memoryUsage.rss(),
+    }),
+  })
+  try {
+    await whileLeader(
+      {
+        config,
+        namespace: settings.namespace,
+        name: settings.leaseName,
+        identity: settings.identity,
+        log,
+      },
+      signal,
+      async (leading) => {
+        leads = true
+        const pods =
+          settings.workerSelector === undefined
+            ? undefined
+            : new BusyPods(config, settings.namespace, settings.workerSelector)
+        const now = () => new Date()
+        try {
+          await runController(
+            {
+              config,
+              namespaces: settings.namespaces,
+              fleets: settings.fleets,
+              dataRoot: settings.dataRoot,
+              fineTunes: new ApiFineTunes(config, { log, now }),
+              jobs: new TemporalJobs({
+                client,
+                address: options.address,
+                heartbeatSeconds: settings.heartbeatSeconds,
+              }),
+              seenOn: (uid, worker) => pods?.seenOn(uid, worker),
+              sweepPods: pods && (() => pods.sweep()),
+              now,
+              log,
+              counters,
+            },
+            leading,
+          )
+        } finally {
+          leads = false
+        }
+      },
+    )
+  } finally {
+    await connection.close()
+    await health.close()
+  }
+}
+
+function log(message: string): void {
+  console.error(JSON.stringify({ time: new Date().toISOString(), message }))
+}
+
+const stopping = new AbortController()
+for (const event of ['SIGTERM', 'SIGINT']) process.on(event, () => stopping.abort())
+await main(stopping.signal)

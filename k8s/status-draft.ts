@@ -1,0 +1,133 @@
+import type { JobView } from '../cli/job-view.ts'
+import { type Statement, withCondition } from './fine-tune-conditions.ts'
+import type {
+  ConditionType,
+  FineTuneResource,
+  FineTuneStatus,
+  Recovery,
+  StageReport,
+} from './fine-tune-resource.ts'
+
+/** The next status of a resource, built up from its last one and from what is seen now. */
+export class StatusDraft {
+  readonly status: FineTuneStatus
+  readonly #generation: number
+  readonly #now: string
+
+  constructor(resource: FineTuneResource, now: Date) {
+    this.#generation = resource.metadata.generation ?? 0
+    this.#now = timeText(now)
+    const { status } = resource
+    this.status = { ...status, conditions: status?.conditions ?? [], observedGeneration: this.#generation }
+  }
+
+  set(type: ConditionType, statement: Statement): void {
+    const at = { generation: this.#generation, now: this.#now }
+    this.status.conditions = withCondition(this.status.conditions, type, statement, at)
+  }
+
+  /** Says that it is no longer so; a condition that never was true is not mentioned. */
+  clear(type: ConditionType, reason: string, message: string): void {
+    if (this.status.conditions.some((condition) => condition.type === type)) {
+      this.set(type, { status: 'False', reason, message })
+    }
+  }
+
+  /** Takes over what the job says of itself. */
+  report(view: JobView): void {
+    const { status } = this
+    status.workflowId = view.jobId
+    status.startTime ??= timeText(view.startedAt)
+    this.#addRecoveries(view)
+    status.stages = view.stages.map(stageReport)
+    status.artifacts = view.stages.flatMap(({ name, digest }) =>
+      digest === undefined ? [] : [{ stage: name, digest }],
+    )
+    const published = view.stages.find(({ name }) => name === 'publish')?.summary
+    if (published) status.published = `${String(published['name'])}@${String(published['version'])}`
+    status.stage = stageOf(view)
+    if (view.closedAt) status.completionTime = timeText(view.closedAt)
+    else delete status.completionTime
+    this.#progress(view)
+  }
+
+  /** An attempt more than last time, and a failure: something was mended in between. */
+  #addRecoveries(view: JobView): void {
+    const recoveries: Recovery[] = [...(this.status.recoveries ?? [])]
+    for (const stage of view.stages) {
+      if (stage.attempts < 2 || stage.failure === undefined) continue
+      const attempt = stage.attempts - 1
+      if (recoveries.some((one) => one.stage === stage.name && one.attempt >= attempt)) continue
+      const { kind, message, evidence, lost } = stage.failure
+      recoveries.push({
+        stage: stage.name,
+        attempt,
+        kind,
+        evidence: [message, ...evidence].join('; '),
+        time: this.#now,
+        ...(lost && { stepsLost: lost.steps, gpuSecondsLost: numberText(lost.seconds) }),
+      })
+    }
+    if (recoveries.length > 0) this.status.recoveries = recoveries.slice(-MAX_RECOVERIES)
+  }
+
+  #progress(view: JobView): void {
+    const { progress } = view
+    if (progress === undefined) {
+      // What was read last stays, for those who look after the end.
+      if (view.state === 'running' && !view.isWorkedOn) delete this.status.progress
+      return
+    }
+    const { done, total, loss, tokensPerSecond, trainedTokens, secondsLeft } = progress
+    const numbers = { loss, tokensPerSecond, trainedTokens, done, total }
+    const metrics = Object.entries(numbers).flatMap(([name, value]) =>
+      value === undefined ? [] : [{ name, value: numberText(value) }],
+    )
+    this.status.progress = {
+      ...(total && { percent: Math.min(100, Math.floor((100 * done) / total)) }),
+      ...(secondsLeft !== undefined && { estimatedRemainingSeconds: Math.round(secondsLeft) }),
+      lastUpdatedTime: this.#now,
+      metrics,
+    }
+  }
+}
+
+/** The newest are kept: a status must stay small enough for etcd and for eyes. */
+const MAX_RECOVERIES = 50
+
+function stageReport(stage: JobView['stages'][number]): StageReport {
+  const { name, state, attempts, startedAt, finishedAt, digest, failure } = stage
+  return {
+    name,
+    state,
+    attempts,
+    ...(startedAt !== undefined && { startTime: timeText(new Date(startedAt)) }),
+    ...(finishedAt !== undefined && { completionTime: timeText(new Date(finishedAt)) }),
+    ...(digest !== undefined && { digest }),
+    ...(failure !== undefined && { message: `${failure.kind}: ${failure.message}` }),
+  }
+}
+
+function stageOf(view: JobView): string {
+  switch (view.state) {
+    case 'completed':
+      return 'complete'
+    case 'failed':
+    case 'terminated':
+    case 'cancelled':
+      return 'failed'
+    case 'running':
+      if (view.isPaused) return 'paused'
+      return view.stages.find(({ state }) => state === 'running' || state === 'retrying')?.name ?? 'queued'
+  }
+}
+
+/** RFC 3339 in whole seconds, as Kubernetes writes times. */
+function timeText(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+/** Four significant digits are what a person compares; whole numbers stay whole. */
+function numberText(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toPrecision(4)
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+import {
+  type Client,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client'
+import { jobIdOf } from '../cli/job-id.ts'
+import { findJob } from '../cli/job-view.ts'
+import { hasSearchAttributes } from '../cli/session.ts'
+import { TransientError } from '../src/errors.ts'
+import { canonicalJson } from '../src/store/canonical-json.ts'
+import type { fineTune } from '../workflows/fine-tune.ts'
+import { type FineTuneJob, JOB_ATTRIBUTE, SPEC_MEMO, trainingWorkflowId } from '../workflows/job.ts'
+import { CONTROL_QUEUE } from '../workflows/queues.ts'
+import type { JobStart, Jobs } from './jobs.ts'
+
+/** A call that takes longer is one to a server that is not there. */
+const CALL_MILLISECONDS = 10_000
+
+interface TemporalPlace {
+  client: Client
+  /** For messages. */
+  address: string
+  heartbeatSeconds: number
+}
+
+/** FineTunes as workflows of a Temporal server. */
+export class TemporalJobs implements Jobs {
+  readonly #place: TemporalPlace
+
+  constructor(place: TemporalPlace) {
+    this.#place = place
+  }
+
+  find(uid: string) {
+    return this.#call((client) => findJob(client, uid))
+  }
+
+  start({ uid, name, spec, trainingQueue, again }: JobStart): Promise<void> {
+    return this.#call(async (client) => {
+      const { namespace } = client.options
+      const searchAttributes = await hasSearchAttributes(client.connection, namespace)
+      const job: FineTuneJob = {
+        jobId: jobIdOf(uid),
+        spec,
+        trainingQueue,
+        heartbeatSeconds: this.#place.heartbeatSeconds,
+        searchAttributes,
+      }
+      try {
+        await client.workflow.start<typeof fineTune>('fineTune', {
+          workflowId: job.jobId,
+          taskQueue: CONTROL_QUEUE,
+          args: [job],
+          memo: { [SPEC_MEMO]: createHash('sha256').update(canonicalJson(spec)).digest('hex') },
+          ...(searchAttributes && { searchAttributes: { [JOB_ATTRIBUTE]: [name] } }),
+          workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
+          workflowIdConflictPolicy: 'FAIL',
+        })
+      } catch (error) {
+        // An earlier life of this controller has started it.
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
+      }
+    })
+  }
+
+  cancel(uid: string): Promise<void> {
+    return this.#call((client) => ifThere(() => client.workflow.getHandle(jobIdOf(uid)).cancel()))
+  }
+
+  abandon(uid: string): Promise<void> {
+    const jobId = jobIdOf(uid)
+    return this.#call(async (client) => {
+      for (const id of [jobId, trainingWorkflowId(jobId)]) {
+        await ifThere(() =>
+          client.workflow.getHandle(id).terminate('The FineTune was deleted; no worker ran it.'),
+        )
+      }
+    })
+  }
+
+  async #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    const { client, address } = this.#place
+    try {
+      await client.connection.ensureConnected()
+    } catch (error) {
+      throw unreachable(address, error)
+    }
+    try {
+      return await client.withDeadline(Date.now() + CALL_MILLISECONDS, () => work(client))
+    } catch (error) {
+      if (!(error instanceof ServiceError) && !isGrpcError(error)) throw error
+      throw unreachable(address, error)
+    }
+  }
+}
+
+function unreachable(address: string, error: unknown): TransientError {
+  return new TransientError(`Temporal at ${address} does not answer: ${reasonOf(error)}`, { cause: error })
+}
+
+/** A workflow that has ended needs no ending. */
+async function ifThere(act: () => Promise<unknown>): Promise<void> {
+  try {
+    await act()
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error
+  }
+}
+
+function isGrpcError(error: unknown): boolean {
+  return error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? error.cause.message : error.message
+}
