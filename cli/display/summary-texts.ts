@@ -15,8 +15,8 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
   // The stage's name says whose summary it is: both come from one record, written by the workflow.
   switch (name) {
     case 'model': {
-      const { family, layers, hiddenSize } = summary as unknown as ResolvedModel
-      return [family, `${layers} layers of ${hiddenSize}`]
+      const { family, layers, hiddenSize, unfenced } = summary as unknown as ResolvedModel
+      return [...(unfenced ? ['THE STORE IS NOT FENCED'] : []), family, `${layers} layers of ${hiddenSize}`]
     }
     case 'clean': {
       const { format, read, kept, eval: held } = summary as unknown as CleanSummary

@@ -1,6 +1,7 @@
 import { openBaseModel } from '../base/open-base-model.ts'
 import { resolveBaseModel } from '../base/resolve-base-model.ts'
 import { InputError } from '../errors.ts'
+import { probeStore } from '../store/probe.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import { resolveTrainSettings, type TrainSettings } from '../train/train-settings.ts'
 import type { StageContext } from './stage-context.ts'
@@ -26,15 +27,29 @@ export interface ResolvedModel {
   maxPositions: number
   /** spec.train with every `auto` resolved. */
   training: TrainSettings
+  /** The store has no conditional writes, and the user goes on without. */
+  unfenced?: true
 }
 
 export type ResolveModelOutcome = StageOutcome<ResolvedModel>
 
-/** Finds the base model, fetches it where it has to be fetched, and opens it once: an unsupported one is refused before any work is done. */
+/**
+ * First the store: one that cannot be written, or takes writes that it must refuse, is found out before any work is done.
+ * Then finds the base model, fetches it where it has to be fetched, and opens it once: an unsupported one is refused, too.
+ */
 export async function resolveModel(
   context: StageContext,
   input: ResolveModelInput,
 ): Promise<ResolveModelOutcome> {
+  await probeStore(context.store)
+  const { unfenced } = context.store
+  if (unfenced)
+    context.log({
+      level: 'warn',
+      message:
+        'FENCING IS OFF (TEMPER_STORE_FENCING=none): a worker that was taken for dead can overwrite what its successor wrote',
+      fields: { store: context.store.uri },
+    })
   const { path, digest, revision } = await identify(context, input.model)
   const model = openBaseModel(path)
   try {
@@ -49,6 +64,7 @@ export async function resolveModel(
         layers,
         hiddenSize,
         maxPositions,
+        ...(unfenced && { unfenced }),
         training: resolveTrainSettings(input.train, input.maxLength),
       },
     }

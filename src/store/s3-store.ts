@@ -18,6 +18,7 @@ import { checkKey, checkPrefix, keyFault } from './key.ts'
 import { openS3Object } from './s3-body.ts'
 import { s3Client } from './s3-client.ts'
 import type { S3Options } from './s3-client.ts'
+import { s3Encryption } from './s3-encryption.ts'
 import { isNoSuchKey, isNoSuchUpload, isWriteCollision, mayHaveHappened, s3Error } from './s3-errors.ts'
 import { MAX_READ } from './store.ts'
 import type { Store, StoredObject, WriteCondition } from './store.ts'
@@ -39,6 +40,7 @@ export function openS3Store(bucket: string, prefix: string, options: S3Options =
     throw new InputError(`${JSON.stringify(bucket)} is no bucket's name; write s3://bucket/prefix`)
   if (prefix !== '') checkKey(prefix)
   const { client, endpoint } = s3Client(options)
+  const encryption = s3Encryption(process.env)
   const base = prefix === '' ? '' : `${prefix}/`
   const named = (key: string) => ({ Bucket: bucket, Key: base + checkKey(key) })
   const failure = (error: unknown, doing: string) => s3Error(error, doing, { bucket, endpoint })
@@ -87,7 +89,7 @@ export function openS3Store(bucket: string, prefix: string, options: S3Options =
     condition: WriteCondition,
   ): Promise<StoredObject> {
     const bytes = Buffer.from(text)
-    const request = { ...named(key), Body: bytes, ...conditionHeaders(condition) }
+    const request = { ...named(key), ...encryption, Body: bytes, ...conditionHeaders(condition) }
     for (let collisions = 0; ;) {
       try {
         const { ETag } = await client.send(new PutObjectCommand(request))
@@ -115,7 +117,11 @@ export function openS3Store(bucket: string, prefix: string, options: S3Options =
       signal?.throwIfAborted()
       const parts = new Upload({
         client,
-        params: { ...named(key), Body: createReadStream(localPath, { highWaterMark: 1024 * 1024 }) },
+        params: {
+          ...named(key),
+          ...encryption,
+          Body: createReadStream(localPath, { highWaterMark: 1024 * 1024 }),
+        },
         partSize: PART_BYTES,
         queueSize: PARTS_AT_ONCE,
         leavePartsOnError: false,

@@ -27,6 +27,8 @@ export type WriteCondition = { kind: 'absent' } | { kind: 'matches'; etag: strin
 export interface Store {
   /** `file:///absolute/folder` or `s3://bucket/prefix`. */
   readonly uri: string
+  /** Set where conditions are no more than looked at: see unfenced-store.ts. */
+  readonly unfenced?: true
   /** The object without its bytes, or undefined where there is none. */
   head(key: string): Promise<StoredObject | undefined>
   /** A small object whole (manifests, pointers), or undefined where there is none. */
