@@ -4,12 +4,12 @@ import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { Layout } from './engine.ts'
 
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
-export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads' | 'packing'> & {
+export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads'> & {
   layout: Layout
   precision: Precision
   threads: number
-  /** Tokens of a pack. */
-  packing: false | { length: number }
+  /** Tokens of a pack, where there are packs. */
+  packedLength?: number
 }
 
 /**
@@ -19,7 +19,7 @@ export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' |
 export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength: number): TrainSettings {
   return {
     ...settings,
-    packing: settings.packing && { length: maxLength },
+    ...(settings.packing && { packedLength: maxLength }),
     layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
     precision: settings.precision === 'auto' ? 'exact' : settings.precision,
     threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,

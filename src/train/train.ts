@@ -200,12 +200,12 @@ function refuseRowsWithoutTarget(rows: NamedRows): void {
 }
 
 /** The rows of each row of a micro-batch. */
-function packsOf(rows: NamedRows, { packing }: TrainSettings): number[][] {
+function packsOf(rows: NamedRows, { packedLength }: TrainSettings): number[][] {
   const numbers = Array.from({ length: rows.count }, (_, row) => row)
-  if (!packing) return numbers.map((row) => [row])
+  if (packedLength === undefined) return numbers.map((row) => [row])
   return packRows(
     numbers.map((row) => rows.ids(row).length),
-    packing.length,
+    packedLength,
   )
 }
 

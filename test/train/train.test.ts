@@ -96,7 +96,7 @@ test('accumulated micro-batches of unlike token counts give one big batch, bit f
 const kinds: { name: string; change: Partial<TrainSettings> }[] = [
   { name: 'a metric line every step', change: { loggingSteps: 1 } },
   { name: 'a metric line every 5 steps', change: { loggingSteps: 5 } },
-  { name: 'packs', change: { packing: { length: 12 }, perDeviceTrainBatchSize: 1 } },
+  { name: 'packs', change: { packing: true, packedLength: 12, perDeviceTrainBatchSize: 1 } },
   { name: 'rows by length', change: { groupByLength: true } },
 ]
 for (const { name, change } of kinds)
