@@ -6,6 +6,7 @@ import { type TemporalServer, useTemporalServer } from '../src/local/temporal-se
 import { openStore } from '../src/store/open-store.ts'
 import type { Store } from '../src/store/store.ts'
 import { storeUri, temporalNamespace } from '../worker/settings.ts'
+import { temporalOptions } from '../worker/temporal-options.ts'
 import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../workflows/job.ts'
 
 const CONNECT_MILLISECONDS = 10_000
@@ -85,7 +86,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 async function connect(server: TemporalServer, namespace: string): Promise<Connection> {
   let connection: Connection
   try {
-    connection = await Connection.connect({ address: server.address, connectTimeout: CONNECT_MILLISECONDS })
+    connection = await Connection.connect({
+      ...temporalOptions(process.env),
+      address: server.address,
+      connectTimeout: CONNECT_MILLISECONDS,
+    })
   } catch (error) {
     throw new InputError(
       `No Temporal server answers at ${server.address} (TEMPORAL_ADDRESS): start it, or unset the variable to let temper start one of its own.`,

@@ -32,7 +32,7 @@ const outcome = (stage: string, summary: object = {}) => ({
 })
 const play = (stage: string, summary?: object) => () => Promise.resolve(outcome(stage, summary))
 
-describe('the controller', { skip, timeout: 120_000 }, () => {
+describe('the controller', { skip, timeout: 300_000 }, () => {
   let cluster: TestCluster
   let worker: TestWorker
   let jobs: TemporalJobs
@@ -280,7 +280,7 @@ describe('the controller', { skip, timeout: 120_000 }, () => {
       assert.equal(count, 1, `started once although it was killed at call ${kill}`)
     }
     // Finalizer, two writes, the start and the looks between: the calls that every life has, before and after each.
-    await Promise.all(Array.from({ length: 12 }, (_, kill) => survive(kill)))
+    await Promise.all(Array.from({ length: 10 }, (_, kill) => survive(kill)))
   })
 
   test('marks the pods that have work, and only those', async () => {
