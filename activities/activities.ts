@@ -1,3 +1,8 @@
+import type { ConcludeInput } from '../src/nightly/conclude-night.ts'
+import type { JudgeInput, JudgeOutcome } from '../src/nightly/judge-challenger.ts'
+import type { LookInput, LookOutcome } from '../src/nightly/look-for-rows.ts'
+import type { NightRecord } from '../src/nightly/night-record.ts'
+import type { TellInput } from '../src/nightly/tell-night.ts'
 import type { CleanInput, CleanOutcome } from '../src/stages/clean.ts'
 import type { EvaluateInput, EvaluateOutcome } from '../src/stages/evaluate.ts'
 import type { MergeInput, MergeOutcome } from '../src/stages/merge.ts'
@@ -17,4 +22,8 @@ export interface Activities {
   merge(input: MergeInput): Promise<MergeOutcome>
   quantize(input: QuantizeInput): Promise<QuantizeOutcome>
   publish(input: PublishInput): Promise<PublishOutcome>
+  lookForRows(input: LookInput): Promise<LookOutcome>
+  judgeChallenger(input: JudgeInput): Promise<JudgeOutcome>
+  concludeNight(input: ConcludeInput): Promise<NightRecord>
+  tellNight(input: TellInput): Promise<void>
 }

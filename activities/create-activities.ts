@@ -1,11 +1,15 @@
 import type { Activities } from './activities.ts'
 import { cleanActivity } from './clean.ts'
+import { concludeNightActivity } from './conclude-night.ts'
 import { evaluateActivity } from './evaluate.ts'
+import { judgeChallengerActivity } from './judge-challenger.ts'
+import { lookForRowsActivity } from './look-for-rows.ts'
 import { mergeActivity } from './merge.ts'
 import { publishActivity } from './publish.ts'
 import { quantizeActivity } from './quantize.ts'
 import { resolveModelActivity } from './resolve-model.ts'
 import type { WorkerPlace } from './stage-activity.ts'
+import { tellNightActivity } from './tell-night.ts'
 import { tokenizeActivity } from './tokenize.ts'
 import { trainActivity } from './train.ts'
 
@@ -20,5 +24,9 @@ export function createActivities(place: WorkerPlace): Activities {
     merge: mergeActivity(place),
     quantize: quantizeActivity(place),
     publish: publishActivity(place),
+    lookForRows: lookForRowsActivity(place),
+    judgeChallenger: judgeChallengerActivity(place),
+    concludeNight: concludeNightActivity(place),
+    tellNight: tellNightActivity(place),
   }
 }

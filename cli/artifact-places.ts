@@ -17,7 +17,7 @@ export async function artifactPlaces(store: Store, result: FineTuneSummary): Pro
   await add('merged', merged)
   if (quantized) await add('gguf', quantized)
   await add('evaluation', evaluation)
-  places.published = result.published.place
+  if (result.published) places.published = result.published.place
   return places
 }
 

@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addCancelCommand } from './commands/cancel.ts'
 import { addDownCommand } from './commands/down.ts'
+import { addHistoryCommand } from './commands/history.ts'
 import { addListCommand } from './commands/list.ts'
 import { addLogsCommand } from './commands/logs.ts'
 import { addPauseCommand } from './commands/pause.ts'
 import { addQuickstartCommand } from './commands/quickstart.ts'
 import { addResumeCommand } from './commands/resume.ts'
+import { addRollbackCommand } from './commands/rollback.ts'
 import { addRunCommand } from './commands/run.ts'
+import { addScheduleCommand } from './commands/schedule.ts'
 import { addStatusCommand } from './commands/status.ts'
 import { addUpCommand } from './commands/up.ts'
 
@@ -31,6 +34,9 @@ export function createProgram(): Command {
     addPauseCommand,
     addResumeCommand,
     addCancelCommand,
+    addScheduleCommand,
+    addHistoryCommand,
+    addRollbackCommand,
     addUpCommand,
     addDownCommand,
   ]

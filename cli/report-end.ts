@@ -43,7 +43,7 @@ export async function reportEnd(
     ),
   )
   terminal.line(
-    `${formatCount(result.training.trainedTokens)} tokens trained, ${formatSeconds(seconds)} in all, published as ${result.published.name} version ${result.published.version}`,
+    `${formatCount(result.training.trainedTokens)} tokens trained, ${formatSeconds(seconds)} in all, ${result.published === undefined ? 'not published by itself' : `published as ${result.published.name} version ${result.published.version}`}`,
   )
   terminal.line()
   const width = Math.max(...Object.keys(places).map((key) => key.length))

@@ -2,9 +2,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
-import { fineTuneJsonSchema } from '../src/spec/json-schema.ts'
+import { fineTuneJsonSchema, fineTuneScheduleFileSchema } from '../src/spec/json-schema.ts'
 import { failuresPage } from './failures-page.ts'
-import { specReference } from './spec-reference.ts'
+import { scheduleReference, specReference } from './spec-reference.ts'
 
 const root = new URL('../', import.meta.url)
 const files = {
@@ -12,6 +12,11 @@ const files = {
     parser: 'json',
     printWidth: 110,
   }),
+  'schema/fine-tune-schedule.schema.json': await format(JSON.stringify(fineTuneScheduleFileSchema()), {
+    parser: 'json',
+    printWidth: 110,
+  }),
+  'docs/fine-tune-schedule.md': await scheduleReference(),
   'docs/fine-tune.md': await specReference(),
   'docs/failures.md': await failuresPage(),
 }

@@ -1,5 +1,10 @@
 import { format } from 'prettier'
-import { fieldPaths, schemaAt } from '../src/spec/json-schema.ts'
+import {
+  fieldPaths,
+  fineTuneJsonSchema,
+  fineTuneScheduleJsonSchema,
+  schemaAt,
+} from '../src/spec/json-schema.ts'
 import type { JsonSchema } from '../src/spec/json-schema.ts'
 
 const HEAD = `# The FineTune document
@@ -29,15 +34,53 @@ but \`model.source\` and \`data.train\` has a default.
 
 `
 
+const SCHEDULE_HEAD = `# The FineTuneSchedule document
+
+A model that is retrained when new rows have arrived. [schedules.md](schedules.md) says what a night does; this page is generated from
+\`src/spec/fine-tune-schedule.ts\` by \`node scripts/generate-schema.ts\`, and so is \`schema/fine-tune-schedule.schema.json\`.
+
+\`\`\`yaml
+# yaml-language-server: $schema=./schema/fine-tune-schedule.schema.json
+apiVersion: temper.dev/v1alpha1
+kind: FineTuneSchedule
+metadata:
+  name: support
+spec:
+  schedule:
+    cron: 0 2 * * *
+    timeZone: Europe/Zurich
+  newData: { minNewRows: 50, maxAgeHours: 336 }
+  gate: { metric: loss, margin: 0 }
+  fineTune:
+    model: { source: hf://HuggingFaceTB/SmolLM2-135M-Instruct }
+    data: { train: [s3://rows/support/] }
+\`\`\`
+
+\`spec.fineTune\` is the spec of a [FineTune](fine-tune.md), with two differences: \`data.train\` names sources that may grow (files, folders,
+\`s3://bucket/key\`, \`s3://bucket/prefix/\`), and \`data.eval\` stays empty, since the schedule freezes an evaluation set of its own.
+
+`
+
 /** docs/fine-tune.md: every field of the document with its type, default and description. */
-export async function specReference(): Promise<string> {
-  const rows = fieldPaths().flatMap((path) => {
-    const schema = schemaAt(path)
+export function specReference(): Promise<string> {
+  return page(HEAD, fieldPaths(), fineTuneJsonSchema())
+}
+
+/** docs/fine-tune-schedule.md: the fields around the FineTune. */
+export function scheduleReference(): Promise<string> {
+  const root = fineTuneScheduleJsonSchema()
+  const own = fieldPaths(root).filter((path) => path[1] !== 'fineTune')
+  return page(SCHEDULE_HEAD, own, root)
+}
+
+function page(head: string, paths: readonly string[][], root: JsonSchema): Promise<string> {
+  const rows = paths.flatMap((path) => {
+    const schema = schemaAt(path, root)
     if (schema === undefined || schema.properties !== undefined) return []
     return `| \`${path.join('.')}\` | ${cell(typeOf(schema))} | ${cell(defaultOf(schema))} | ${cell(schema.description ?? '')} |`
   })
   const table = ['| Field | Type | Default | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')
-  return format(`${HEAD}${table}\n`, { parser: 'markdown', printWidth: 110 })
+  return format(`${head}${table}\n`, { parser: 'markdown', printWidth: 110 })
 }
 
 function typeOf(schema: JsonSchema): string {

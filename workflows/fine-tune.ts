@@ -36,13 +36,19 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
     ),
   )
   const base = model.summary
-  const clean = await record.stage('clean', (stage) =>
-    withRetries(stage, (attempt) => activities.clean({ jobId, attempt, data: spec.data })),
+  const clean = await record.stage(
+    'clean',
+    async (stage) =>
+      job.prepared?.clean ??
+      withRetries(stage, (attempt) => activities.clean({ jobId, attempt, data: spec.data })),
   )
-  const tokenized = await record.stage('tokenize', (stage) =>
-    withRetries(stage, (attempt) =>
-      activities.tokenize({ jobId, attempt, base, clean: clean.ref, data: spec.data }),
-    ),
+  const tokenized = await record.stage(
+    'tokenize',
+    async (stage) =>
+      job.prepared?.tokenized ??
+      withRetries(stage, (attempt) =>
+        activities.tokenize({ jobId, attempt, base, clean: clean.ref, data: spec.data }),
+      ),
   )
   const trained = await record.stage('train', (stage) => {
     stage.attempt(1)
@@ -111,6 +117,8 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
     merged: merged.ref,
     ...(quantized.ref && { quantized: quantized.ref }),
   }
+  const summary = { artifacts, evaluation: evaluated.summary, training: trained.summary }
+  if (job.prepared) return summary
   const published = await record.stage('publish', (stage) =>
     withRetries(stage, (attempt) =>
       activities.publish({
@@ -124,12 +132,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
       }),
     ),
   )
-  return {
-    artifacts,
-    evaluation: evaluated.summary,
-    training: trained.summary,
-    published: published.summary,
-  }
+  return { ...summary, published: published.summary }
 }
 
 /** Where training may run, the smallest class of machine first. */

@@ -1,4 +1,6 @@
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
+import type { CleanOutcome } from '../src/stages/clean.ts'
+import type { TokenizeOutcome } from '../src/stages/tokenize.ts'
 import type { FailureCounts } from '../src/failures/failure-details.ts'
 import type { MemoryRung } from '../src/failures/memory-ladder.ts'
 import type { Failure } from './failure.ts'
@@ -25,6 +27,11 @@ export interface FineTuneJob {
   trainingQueue: string
   /** Seconds without a sign of life after which a worker counts as lost. */
   heartbeatSeconds: number
+  /**
+   * Rows that somebody has made already: a night cleans and tokenizes only what is new. Such a job publishes nothing; whoever
+   * started it judges the model first.
+   */
+  prepared?: { clean: CleanOutcome; tokenized: TokenizeOutcome }
   /** Search attributes are written only where the server has them: a write to an unknown one would block the job. */
   searchAttributes: boolean
 }

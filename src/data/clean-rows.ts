@@ -20,6 +20,10 @@ export interface CleanRowsOptions {
   outDir: string
   progress?: DataProgress
   signal?: AbortSignal
+  /** Which rows of a source are read; default: all. */
+  read?: (source: SourceFile) => AsyncIterable<SourceRow>
+  /** These are some rows of a larger whole: either side may be empty. */
+  isPart?: boolean
 }
 
 export interface CleanSummary {
@@ -48,7 +52,7 @@ export async function cleanRows(options: CleanRowsOptions): Promise<CleanSummary
   }
   try {
     const summary = await sortRows(options, writers)
-    checkSummary(summary, options)
+    if (!options.isPart) checkSummary(summary, options)
     for (const writer of Object.values(writers)) await writer.close()
     return summary
   } catch (error) {
@@ -60,7 +64,7 @@ export async function cleanRows(options: CleanRowsOptions): Promise<CleanSummary
 type Writers = Record<'train' | 'eval' | 'removed', JsonlWriter>
 
 async function sortRows(options: CleanRowsOptions, writers: Writers): Promise<CleanSummary> {
-  const { sources, evalSources, settings, progress, signal } = options
+  const { sources, evalSources, settings, progress, signal, read = readRows } = options
   const summary: CleanSummary = {
     format: '',
     read: 0,
@@ -102,7 +106,7 @@ async function sortRows(options: CleanRowsOptions, writers: Writers): Promise<Cl
     ...sources.map((source) => [source, false] as const),
   ]) {
     let format: RowFormat | undefined
-    for await (const row of readRows(source)) {
+    for await (const row of read(source)) {
       format ??= formatOf(row, settings)
       formats.add(format)
       checkFormat(asFields(row), row.at, format, columnNames(settings.columns))

@@ -27,6 +27,8 @@ export interface TokenizeRowsOptions {
   outDir: string
   progress?: DataProgress
   signal?: AbortSignal
+  /** These are some rows of a larger whole: either side may be empty. */
+  isPart?: boolean
 }
 
 export interface TokenizeSummary {
@@ -61,7 +63,7 @@ const MAX_SAMPLES = 1000
  * rows longer than maxLength; no token left to learn; no end of turn among them.
  */
 export async function tokenizeRows(options: TokenizeRowsOptions): Promise<TokenizeSummary> {
-  const { cleanDir, tokenizer, settings, modelMaxPositions, outDir, progress, signal } = options
+  const { cleanDir, tokenizer, settings, modelMaxPositions, outDir, progress, signal, isPart = false } = options
   const renderer = openRenderer({
     bosToken: tokenizer.bos?.token ?? '',
     eosToken: tokenizer.eos.token,
@@ -82,6 +84,7 @@ export async function tokenizeRows(options: TokenizeRowsOptions): Promise<Tokeni
       maxLength,
       dropped,
       signal,
+      isPart,
     }
     const paths = { train: join(cleanDir, 'train.jsonl'), eval: join(cleanDir, 'eval.jsonl') }
     const trainRows = await countLines(paths.train)

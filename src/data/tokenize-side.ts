@@ -5,7 +5,7 @@ import type { ChosenTemplate } from './choose-template.ts'
 import { breathe, ROWS_PER_BREATH } from './data-progress.ts'
 import type { JsonlWriter } from './jsonl-writer.ts'
 import { encodeOnce, type MaskOptions, maskRow } from './loss-mask.ts'
-import { readRows } from './read-rows.ts'
+import { readJsonl } from './read-jsonl.ts'
 import type { Renderer } from './render-rows.ts'
 import { RowCollector } from './row-collector.ts'
 
@@ -47,6 +47,8 @@ export interface SideOptions {
   /** Called with the rows done so far. */
   report: (rows: number) => void
   signal: AbortSignal | undefined
+  /** Of a larger whole: it may be empty. */
+  isPart: boolean
 }
 
 /** Characters of rows that go to the rendering process at once. */
@@ -76,7 +78,7 @@ export async function tokenizeSide(options: SideOptions): Promise<TokenizedSide>
     report(read)
     await breathe(signal)
   }
-  for await (const { value } of readRows({ name: `${name}.jsonl`, path })) {
+  for await (const { value } of readJsonl({ name: `${name}.jsonl`, path })) {
     const row = value as CanonicalRow // of our own writing
     batch.push(row)
     read++
@@ -84,7 +86,7 @@ export async function tokenizeSide(options: SideOptions): Promise<TokenizedSide>
     if (batch.length >= ROWS_PER_BREATH || characters >= BATCH_CHARACTERS) await flush()
   }
   await flush()
-  checkSide(side, options, read, shortest)
+  if (!options.isPart) checkSide(side, options, read, shortest)
   return side
 }
 

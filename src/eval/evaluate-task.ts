@@ -12,6 +12,7 @@ import type { Engine, Layout } from '../train/engine.ts'
 import { readNamedRows } from '../train/read-rows.ts'
 import type { TaskContext } from '../train/task-context.ts'
 import { type EvaluationMetrics, evaluateModel, evaluationBatches } from './evaluate-model.ts'
+import { type EvaluatedRow, evaluateRows, metricsOfRows } from './evaluate-rows.ts'
 import { sampleAnswers } from './sample-answers.ts'
 
 /** A model under the name that the evaluation gives it: base, tuned, merged, gguf-q8_0. */
@@ -35,6 +36,8 @@ export interface EvaluateTask {
   maxNewTokens: number
   /** Tokens that end an answer, beside the model's own. */
   stopTokenIds: number[]
+  /** Every row by itself, written to `outDir`/evaluated-rows.json ({model: EvaluatedRow[]}) as well. */
+  perRow?: true
   layout: Layout
   threads: number
   outDir: string
@@ -58,6 +61,7 @@ export interface Evaluation extends EvaluateSummary {
 }
 
 export const EVALUATION_FILE = 'evaluation.json'
+export const EVALUATED_ROWS_FILE = 'evaluated-rows.json'
 
 /** Evaluates one model after the other: one in memory at a time. */
 export async function runEvaluateTask(task: EvaluateTask, context: TaskContext): Promise<EvaluateSummary> {
@@ -67,7 +71,7 @@ export async function runEvaluateTask(task: EvaluateTask, context: TaskContext):
   const samples = task.samples > 0 ? readSamples(tokenizedDir).slice(0, task.samples) : []
   const progress = {
     step: 0,
-    steps: models.length * (evaluationBatches(rows.count, batchSize) + samples.length),
+    steps: models.length * (evaluationBatches(rows.count, task.perRow ? 1 : batchSize) + samples.length),
     microBatch: 0,
     layer: 0,
     trainedTokens: 0,
@@ -77,6 +81,7 @@ export async function runEvaluateTask(task: EvaluateTask, context: TaskContext):
     context.report({ phase: 'evaluate', ...progress })
   }
   const metrics: Evaluation['models'] = {}
+  const evaluatedRows: Record<string, EvaluatedRow[]> = {}
   const answered: Evaluation['samples'] = samples.map(({ id, question, reference }) => ({
     id,
     question,
@@ -90,6 +95,7 @@ export async function runEvaluateTask(task: EvaluateTask, context: TaskContext):
       return evaluateAndAnswer(engine, base, { rows, samples, task, context, advance })
     })
     metrics[model.name] = result.metrics
+    if (result.rows) evaluatedRows[model.name] = result.rows
     for (const [i, answer] of result.answers.entries()) {
       const sample = answered[i]
       if (sample) sample.answers[model.name] = answer
@@ -100,6 +106,10 @@ export async function runEvaluateTask(task: EvaluateTask, context: TaskContext):
   await writeOutputFile(join(task.outDir, EVALUATION_FILE), [
     Buffer.from(`${JSON.stringify(evaluation, null, 2)}\n`),
   ])
+  if (task.perRow)
+    await writeOutputFile(join(task.outDir, EVALUATED_ROWS_FILE), [
+      Buffer.from(JSON.stringify(evaluatedRows)),
+    ])
   return summary
 }
 
@@ -118,6 +128,10 @@ async function evaluateAndAnswer(
 ) {
   const { batchSize, maxNewTokens, stopTokenIds } = task
   const { signal } = context
+  if (task.perRow) {
+    const each = await evaluateRows(engine, rows, { signal, report: advance })
+    return { metrics: metricsOfRows(each), answers: [], rows: each }
+  }
   const metrics = await evaluateModel(engine, rows, { batchSize, signal, report: advance })
   if (samples.length === 0) return { metrics, answers: [] }
   if (!base.tokenizer)

@@ -1,5 +1,5 @@
 import type { core } from 'zod'
-import { fieldPaths, schemaAt } from './json-schema.ts'
+import { fieldPaths, type JsonSchema, schemaAt } from './json-schema.ts'
 import { nearestName } from './nearest-name.ts'
 import { pathText, valueText } from './problem.ts'
 import type { Problem } from './problem.ts'
@@ -14,34 +14,39 @@ const TYPE_NAMES: Record<string, string> = {
   record: 'a mapping of names to texts',
 }
 
-/** A schema issue as the user's problems: what is wrong, what the value is, how to mend it. `document` is what was parsed. */
-export function explainIssue(issue: core.$ZodIssue, document: unknown): Problem[] {
+/**
+ * A schema issue as the user's problems: what is wrong, what the value is, how to mend it. `document` is what was parsed,
+ * `schema` that of its kind.
+ */
+export function explainIssue(issue: core.$ZodIssue, document: unknown, schema: JsonSchema): Problem[] {
   const path = issue.path
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], text: unknownField(path, key) }))
+    return issue.keys.map((key) => ({ path: [...path, key], text: unknownField(path, key, schema) }))
   }
   const value = valueAt(document, path)
-  if (value === undefined) return [{ path, text: missing(path), missing: true }]
-  return [{ path, text: wrong(issue, path, value) }]
+  if (value === undefined) return [{ path, text: missing(path, schema), missing: true }]
+  return [{ path, text: wrong(issue, path, value, schema) }]
 }
 
 function wrong(
   issue: Exclude<core.$ZodIssue, core.$ZodIssueUnrecognizedKeys>,
   path: PropertyKey[],
   value: unknown,
+  schema: JsonSchema,
 ): string {
   const but = `, but is ${valueText(value)}`
   switch (issue.code) {
     case 'invalid_type': {
       const type = TYPE_NAMES[issue.expected] ?? issue.expected
       if (value === null)
-        return path.length === 0 ? missing(path) : `is empty; give it ${type} or delete the line`
+        return path.length === 0 ? missing(path, schema) : `is empty; give it ${type} or delete the line`
       const quote = issue.expected === 'string' && typeof value !== 'object' ? '; put it in quotes' : ''
-      return `must be ${type}${but}${quote || example(path)}`
+      return `must be ${type}${but}${quote || example(path, schema)}`
     }
     case 'too_small':
-      if (issue.origin === 'array') return `must have at least ${entries(issue.minimum)}${example(path)}`
-      if (issue.origin === 'string') return `must not be empty${example(path)}`
+      if (issue.origin === 'array')
+        return `must have at least ${entries(issue.minimum)}${example(path, schema)}`
+      if (issue.origin === 'string') return `must not be empty${example(path, schema)}`
       return `must be ${issue.inclusive === false ? 'above' : 'at least'} ${issue.minimum}${but}`
     case 'too_big':
       if (issue.origin === 'array') return `must have at most ${entries(issue.maximum)}`
@@ -64,11 +69,15 @@ function wrong(
 }
 
 /** The field that was probably meant by a name that is none, as a path, or undefined. */
-export function meantField(path: readonly PropertyKey[], key: string): string[] | undefined {
-  const here = nearestName(key, Object.keys(schemaAt(path)?.properties ?? {}))
+export function meantField(
+  path: readonly PropertyKey[],
+  key: string,
+  schema: JsonSchema,
+): string[] | undefined {
+  const here = nearestName(key, Object.keys(schemaAt(path, schema)?.properties ?? {}))
   if (here !== undefined) return [...path.map(String), here]
   // Right name, wrong section: spec.learningRate is meant for spec.train.learningRate.
-  const all = fieldPaths()
+  const all = fieldPaths(schema)
   const leaf = nearestName(key, new Set(all.map((field) => field.at(-1) ?? '')))
   return leaf === undefined ? undefined : all.find((field) => field.at(-1) === leaf)
 }
@@ -81,26 +90,27 @@ const NOT_YET = new Map(
   ]),
 )
 
-function unknownField(path: readonly PropertyKey[], key: string): string {
+function unknownField(path: readonly PropertyKey[], key: string, schema: JsonSchema): string {
   const notYet = NOT_YET.get(key)
   if (notYet !== undefined) return notYet
   const what = path.length === 0 ? 'is not a field of the document' : `is not a field of ${pathText(path)}`
-  const meant = meantField(path, key)
+  const meant = meantField(path, key, schema)
   if (meant === undefined)
-    return `${what}; its fields are ${Object.keys(schemaAt(path)?.properties ?? {}).join(', ')}`
+    return `${what}; its fields are ${Object.keys(schemaAt(path, schema)?.properties ?? {}).join(', ')}`
   const sameSection = pathText(meant.slice(0, -1)) === pathText(path)
   return `${what}; did you mean ${sameSection ? (meant.at(-1) ?? '') : pathText(meant)}?`
 }
 
-function missing(path: readonly PropertyKey[]): string {
-  if (path.length === 0) return 'is empty; a FineTune document has apiVersion, kind, metadata and spec'
-  const fields = Object.keys(schemaAt(path)?.properties ?? {})
-  return `is missing${example(path) || (fields.length > 0 ? `; it has the fields ${fields.join(', ')}` : '')}`
+function missing(path: readonly PropertyKey[], schema: JsonSchema): string {
+  if (path.length === 0)
+    return `is empty; a ${String(schema['title'])} document has apiVersion, kind, metadata and spec`
+  const fields = Object.keys(schemaAt(path, schema)?.properties ?? {})
+  return `is missing${example(path, schema) || (fields.length > 0 ? `; it has the fields ${fields.join(', ')}` : '')}`
 }
 
-function example(path: readonly PropertyKey[]): string {
-  const schema = schemaAt(path)
-  const value = schema?.const ?? schema?.examples?.[0] ?? schema?.default
+function example(path: readonly PropertyKey[], schema: JsonSchema): string {
+  const here = schemaAt(path, schema)
+  const value = here?.const ?? here?.examples?.[0] ?? here?.default
   if (value === undefined) return ''
   return `; for example ${typeof path.at(-1) === 'number' ? '' : `${String(path.at(-1))}: `}${flow(value)}`
 }

@@ -19,5 +19,6 @@ export interface FineTuneSummary {
   artifacts: FineTuneArtifacts
   training: TrainSummary
   evaluation: EvaluateSummary
-  published: PublishSummary
+  /** Missing where whoever started the job judges the model before it is published. */
+  published?: PublishSummary
 }

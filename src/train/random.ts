@@ -50,11 +50,12 @@ export function philox(
 }
 
 /** What the numbers are for. Numbers of one purpose never depend on how many another has drawn. */
-export type Purpose = 'lora-init' | 'lora-dropout' | 'data-order' | 'embedding-noise'
+export type Purpose = 'lora-init' | 'lora-dropout' | 'data-order' | 'bootstrap' | 'embedding-noise'
 const PURPOSES: Record<Purpose, number> = {
   'lora-init': 1,
   'lora-dropout': 2,
   'data-order': 3,
+  bootstrap: 4,
   'embedding-noise': 5,
 }
 

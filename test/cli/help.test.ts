@@ -13,7 +13,7 @@ test('every command explains itself with an example', () => {
   const program = createProgram()
   assert.deepEqual(
     program.commands.map((command) => command.name()),
-    ['quickstart', 'run', 'list', 'status', 'logs', 'cancel', 'up', 'down'],
+    'quickstart run list status logs pause resume cancel schedule history rollback up down'.split(' '),
   )
   for (const command of [program, ...program.commands]) {
     let help = ''
