@@ -149,17 +149,20 @@ export function trainingGraph(
   return whole.finish(gradients)
 }
 
-/** Forward only: loss [N, 1] and best int64 [N, 1] at `places`, or with `all` the logits [B·S, vocabulary] of every place. */
-export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits'): GraphFunction {
+/** Forward only: loss [N, 1] and best int64 [N, 1] at `places`, or with `all` the logits [B·S, vocabulary] of every place, or `y.<layer>` of every layer. */
+export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits' | 'activations'): GraphFunction {
   const { config, layers } = model
   const { linear } = model.weights
   const whole = new WholeGraph(model)
   let x = whole.embedded(B, S)
   const common = whole.common(B, S)
+  const outputs = new Map<string, Value>()
   for (const [i, { lora }] of layers.entries()) {
     const { forward } = layerFunctions({ ...setting, config, lora, linear })
     x = inline(whole.graph, forward, new Map([...common, ...whole.layer(i), ['x', x]])).get('y') as Value
+    outputs.set(`y.${i}`, x)
   }
+  if (what === 'activations') return whole.finish(outputs)
   const head = headFunctions(config)
   if (what === 'logits') return whole.finish(inline(whole.graph, head.logits, whole.head().set('x', x)))
   const [places, labels] = ['places', 'labels'].map((name) => whole.graph.input(name, 'int64', ['N'])) as [

@@ -17,6 +17,7 @@ import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engin
 import { GradientSums } from './gradient-sums.ts'
 import { HeadRunner } from './head-runner.ts'
 import { LayerSessions, type LayerPass } from './layer-sessions.ts'
+import { largestAbsolute } from './largest-absolute.ts'
 import { padBatch, unpadRows } from './padded-batch.ts'
 import { supervisedRows } from './supervised-rows.ts'
 
@@ -109,6 +110,13 @@ export class ByLayerEngine implements Engine {
     return this.#head.evaluate(await this.#forward(batch), supervisedRows(batch))
   }
 
+  async largestActivations(given: Batch): Promise<number[]> {
+    const batch = padBatch(given, causalBlocks(given.length))
+    const largest: number[] = []
+    await this.#forward(batch, (y) => largest.push(largestAbsolute(y.data as Float32Array)))
+    return largest
+  }
+
   async logits(given: Batch): Promise<Float32Array> {
     const batch = padBatch(given, causalBlocks(given.length))
     return unpadRows(await this.#head.logits(await this.#forward(batch)), batch, given.length)
@@ -123,11 +131,13 @@ export class ByLayerEngine implements Engine {
     await this.#head.dispose()
   }
 
-  async #forward(batch: Batch): Promise<Tensor> {
+  async #forward(batch: Batch, each?: (y: Tensor) => void): Promise<Tensor> {
     const run = this.#layerRunner(batch)
     let x = this.#embedded(batch)
-    for (let layer = 0; layer < this.#config.layers; layer++)
+    for (let layer = 0; layer < this.#config.layers; layer++) {
       x = (await run('forward', layer, [['x', x]])).get('y') as Tensor
+      each?.(x)
+    }
     return x
   }
 

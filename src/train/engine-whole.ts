@@ -13,9 +13,10 @@ import { dropoutMasks } from './dropout-mask.ts'
 import { embeddingNoise } from './embedding-noise.ts'
 import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engine.ts'
 import { GradientSums } from './gradient-sums.ts'
+import { largestAbsolute } from './largest-absolute.ts'
 import { supervisedRows, type SupervisedRows } from './supervised-rows.ts'
 
-type Kind = 'train' | 'regularized' | 'loss' | 'logits'
+type Kind = 'train' | 'regularized' | 'loss' | 'logits' | 'activations'
 
 /**
  * One graph a step: forward, backward and the adapter's gradients in one call, the frozen weights inside the session.
@@ -94,6 +95,11 @@ export class WholeEngine implements Engine {
     return { lossSum: sumOf(outputs.get('loss')), tokens: supervised.places.length, correct }
   }
 
+  async largestActivations(batch: Batch): Promise<number[]> {
+    const outputs = await this.#run('activations', batch, [])
+    return this.#layers.map((_, i) => largestAbsolute(outputs.get(`y.${i}`)?.data as Float32Array))
+  }
+
   async logits(batch: Batch): Promise<Float32Array> {
     return (await this.#run('logits', batch, [])).get('logits')?.data as Float32Array
   }
@@ -139,6 +145,7 @@ export class WholeEngine implements Engine {
         })
       case 'loss':
       case 'logits':
+      case 'activations':
         return evaluationGraph(model, kind)
     }
   }

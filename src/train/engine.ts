@@ -41,6 +41,8 @@ export interface Engine {
   zeroGradients(): void
   /** Forward only. `correct`: targets that are the model's first choice. */
   evaluate(batch: Batch): Promise<TokenLoss & { correct: number }>
+  /** The largest absolute value of each layer's output, NaN where one is NaN: where numbers grew, when a loss is not finite. */
+  largestActivations(batch: Batch): Promise<number[]>
   /** [rows, length, vocabulary], of every place. For checks on small inputs: evaluate() never holds so much. */
   logits(batch: Batch): Promise<Float32Array>
   /** Token by token with a key-value cache, on the same weights and the live adapter. Dispose of it before the engine. */

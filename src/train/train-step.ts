@@ -31,6 +31,7 @@ export interface StepContext {
 
 /** A step of many rows names the first ones; that is enough to find them. */
 const ROWS_NAMED = 16
+const LAYERS_NAMED = 5
 
 /**
  * One optimizer step: the gradient of the mean loss over all targets of the step's micro-batches, clipped, then AdamW.
@@ -44,6 +45,7 @@ export async function trainStep(
 ): Promise<StepResult | undefined> {
   engine.zeroGradients()
   const stepRows: string[] = []
+  let lastBatch: Batch | undefined
   let lossSum = 0
   let targets = 0
   let tokens = 0
@@ -55,8 +57,10 @@ export async function trainStep(
     )
     const counters = { seed: settings.seed, step, microBatch }
     const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), counters)
-    if (!Number.isFinite(result.lossSum)) throw notFinite('loss', step, batch.rowIds)
+    if (!Number.isFinite(result.lossSum))
+      throw notFinite('loss', step, batch.rowIds, await engine.largestActivations(batch))
     stepRows.push(...batch.rowIds)
+    lastBatch = batch
     lossSum += result.lossSum
     targets += result.tokens
     tokens += tokensOf(batch)
@@ -64,14 +68,30 @@ export async function trainStep(
   }
   scaleGradients(engine.gradients, 1 / targets)
   const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm)
-  if (!Number.isFinite(gradientNorm)) throw notFinite('gradient', step, stepRows)
+  if (!Number.isFinite(gradientNorm))
+    throw notFinite('gradient', step, stepRows, lastBatch ? await engine.largestActivations(lastBatch) : [])
   optimizer.step(engine.adapter, engine.gradients, learningRate)
   return { loss: lossSum / targets, gradientNorm, tokens, targets }
 }
 
-function notFinite(what: string, step: number, rowIds: Batch['rowIds']): NonFiniteError {
+function notFinite(
+  what: string,
+  step: number,
+  rowIds: Batch['rowIds'],
+  activations: number[],
+): NonFiniteError {
   const more = rowIds.length > ROWS_NAMED ? ` and ${rowIds.length - ROWS_NAMED} more` : ''
   return new NonFiniteError(
-    `The ${what} of step ${step + 1} is not finite (rows ${rowIds.slice(0, ROWS_NAMED).join(', ')}${more}); lower spec.train.learningRate or look at these rows`,
+    `The ${what} of step ${step + 1} is not finite (rows ${rowIds.slice(0, ROWS_NAMED).join(', ')}${more}; the largest activations: ${largestFirst(activations)}); lower spec.train.learningRate or look at these rows`,
   )
+}
+
+/** Layers count from 1; what is not a number comes first, since from there on nothing is. */
+function largestFirst(activations: readonly number[]): string {
+  const size = (value: number): number => (Number.isNaN(value) ? Infinity : value)
+  return Array.from(activations, (value, i) => ({ layer: i + 1, value }))
+    .sort((a, b) => size(b.value) - size(a.value) || a.layer - b.layer)
+    .slice(0, LAYERS_NAMED)
+    .map(({ layer, value }) => `${value.toPrecision(3)} in layer ${layer}`)
+    .join(', ')
 }

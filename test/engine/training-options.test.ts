@@ -88,6 +88,23 @@ test('a fresh adapter has the ranks of the pattern; a pattern that names no modu
     })
 })
 
+test('the largest activation of each layer, the same in both layouts; from an overflow on they are no numbers', async () => {
+  for (const layout of layouts) {
+    const engine = await engineOf(layout)
+    const sound = await engine.largestActivations(batch)
+    assert.equal(sound.length, 3)
+    assert.ok(
+      sound.every((value) => value > 0.1 && value < 1e4),
+      sound.join(),
+    )
+    engine.adapter.tensors.get('base_model.model.model.layers.1.mlp.down_proj.lora_B.weight')?.data.fill(3e38)
+    const [first, second, third] = await engine.largestActivations(batch)
+    close(first as number, sound[0])
+    assert.ok(!Number.isFinite(second) && !Number.isFinite(third), `${second}, ${third}`)
+    await engine.dispose()
+  }
+})
+
 test("LoRA+: PEFT's adapter after three steps", async () => {
   const engine = await engineOf('by-layer')
   const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, loraplusLrRatio: 4 }

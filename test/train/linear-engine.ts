@@ -77,6 +77,7 @@ export function linearEngine(options: { poisonedRow?: string; poisonedGradient?:
       }
       return Promise.resolve({ lossSum, tokens, correct })
     },
+    largestActivations: () => Promise.resolve([1.5, Number.NaN]),
     logits: unused,
     decoder: unused,
     dispose: () => Promise.resolve(),

@@ -180,6 +180,7 @@ for (const poisonedGradient of [false, true])
     await assert.rejects(train(job), (error) => {
       assert.ok(error instanceof NonFiniteError)
       assert.match(error.message, /row6/)
+      assert.match(error.message, /the largest activations: NaN in layer 2, 1\.50 in layer 1\);/)
       const step = Number(/step (\d+)/.exec(error.message)?.[1])
       assert.equal(states.length, step - 1, 'the steps before were saved, this one was not')
       return true
