@@ -3,6 +3,6 @@ import { fineTuneCrd } from '../k8s/crd/fine-tune-crd.ts'
 
 /** The CustomResourceDefinition as the file in the chart. */
 export function fineTuneCrdText(): string {
-  const head = '# Generated from src/spec by scripts/generate-crd.ts; change the schema there.\n'
+  const head = '# Generated from src/spec by scripts/generate-schema.ts; change the schema there.\n'
   return head + stringify(fineTuneCrd(), { aliasDuplicateObjects: false, lineWidth: 110 })
 }

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
+import { fineTuneCrdText } from './crd-text.ts'
 import { fineTuneJsonSchema, fineTuneScheduleFileSchema } from '../src/spec/json-schema.ts'
 import { failuresPage } from './failures-page.ts'
 import { scheduleReference, specReference } from './spec-reference.ts'
@@ -18,6 +19,7 @@ const files = {
   }),
   'docs/fine-tune-schedule.md': await scheduleReference(),
   'docs/fine-tune.md': await specReference(),
+  'charts/temper/crds/finetunes.temper.dev.yaml': fineTuneCrdText(),
   'docs/failures.md': await failuresPage(),
 }
 for (const [name, text] of Object.entries(files)) {

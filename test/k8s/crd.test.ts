@@ -8,7 +8,7 @@ import { fineTune, missingApiServer, startTestCluster, type TestCluster } from '
 
 const skip = (await missingApiServer()) ?? false
 
-test("the chart's CRD is what the code generates (node scripts/generate-crd.ts)", () => {
+test("the chart's CRD is what the code generates (node scripts/generate-schema.ts)", () => {
   const file = new URL('../../charts/temper/crds/finetunes.temper.dev.yaml', import.meta.url)
   assert.equal(readFileSync(file, 'utf8'), fineTuneCrdText())
 })
