@@ -14,6 +14,8 @@ export type Precision = (typeof PRECISIONS)[number]
 export interface PrecisionPlan {
   linear: LinearFormat
   kept: KeptTensors
+  /** Give memory back after every run instead of holding it for the next: slower, and less at once. */
+  frugal: boolean
 }
 
 export function precisionPlan(
@@ -23,13 +25,13 @@ export function precisionPlan(
 ): PrecisionPlan {
   switch (precision) {
     case 'exact':
-      return { linear: isHalf(config, source) ? 'float16' : 'float32', kept: 'float32' }
+      return { linear: isHalf(config, source) ? 'float16' : 'float32', kept: 'float32', frugal: false }
     case 'fast':
-      return { linear: 'int8-gradients', kept: 'float16' }
+      return { linear: 'int8-gradients', kept: 'float16', frugal: false }
     case 'small':
-      return { linear: 'int8', kept: 'nothing' }
+      return { linear: 'int8', kept: 'nothing', frugal: true }
     case 'qlora':
-      return { linear: 'int4', kept: 'float16' }
+      return { linear: 'int4', kept: 'float16', frugal: false }
   }
 }
 

@@ -6,6 +6,8 @@ import type { DataType, TensorData } from './graph.ts'
 
 export interface SessionOptions {
   threads: number
+  /** Memory is given back after each run. */
+  frugal?: boolean
 }
 
 /** A graph loaded into ONNX Runtime, ready to run. */
@@ -28,6 +30,7 @@ export class Session {
       executionMode: 'sequential',
       // Patterns are kept for each shape that ever came by: 100 MB more for SmolLM2, and not faster.
       enableMemPattern: false,
+      enableCpuMemArena: options.frugal !== true,
       logSeverityLevel: 3,
       // A thread that spins while it waits takes the core from whatever else runs here: with ten times more to do than
       // cores, 12.2 tokens/s without against 9.4 with (docs/performance.md).

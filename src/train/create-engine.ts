@@ -30,7 +30,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
 function planOf({ config, weights, layout, precision }: EngineOptions): PrecisionPlan {
   if (precision === undefined || (layout === 'whole' && precision === 'exact'))
-    return { linear: 'float32', kept: 'float32' }
+    return { linear: 'float32', kept: 'float32', frugal: false }
   if (layout === 'whole')
     throw new InputError(
       `precision ${precision} is not made for layout whole; choose layout by-layer, or precision exact`,

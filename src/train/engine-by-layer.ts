@@ -61,7 +61,7 @@ export class ByLayerEngine implements Engine {
     this.#layers = layers
     this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
     this.#sessions = new LayerSessions(config, plan, threads)
-    this.#head = new HeadRunner(config, weights, threads, labelSmoothing)
+    this.#head = new HeadRunner(config, weights, { threads, frugal: plan.frugal }, labelSmoothing)
     this.#sums = new GradientSums(adapter)
   }
 

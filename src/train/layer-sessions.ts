@@ -41,7 +41,7 @@ export class LayerSessions {
     const key = JSON.stringify([pass, Array.from(lora), blocks, sharedMask])
     let session = this.#sessions.get(key)
     if (!session) {
-      const { linear, kept } = this.#plan
+      const { linear, kept, frugal } = this.#plan
       const setting = {
         config: this.#config,
         rows: 'B',
@@ -53,7 +53,7 @@ export class LayerSessions {
         linear,
       }
       const functions = layerFunctions(setting, kept)
-      session = Session.create(functions[pass], { threads: this.#threads })
+      session = Session.create(functions[pass], { threads: this.#threads, frugal })
       this.#sessions.set(key, session)
     }
     return session
