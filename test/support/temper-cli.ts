@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { isRunning, type ProcessIdentity } from '../../src/local/process-identity.ts'
 import { writeTinyModel } from './tiny-model.ts'
 
 /** The command of this checkout. */
@@ -83,7 +84,22 @@ export async function temperFolder(
       writeFileSync(join(root, file), stringify(document(name, spec)))
       return file
     },
-    remove: () => rmSync(root, { recursive: true, force: true }),
+    remove() {
+      endRecorded(state)
+      rmSync(root, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A test that failed half-way leaves its server and its commands behind; they are known by name and start. */
+function endRecorded(state: string): void {
+  const files = [
+    join(state, 'server.json'),
+    ...namesIn(join(state, 'users')).map((name) => join(state, 'users', name)),
+  ]
+  for (const file of files) {
+    const identity = jsonIn(file) as ProcessIdentity | undefined
+    if (identity !== undefined && isRunning(identity)) process.kill(identity.pid, 'SIGKILL')
   }
 }
 
