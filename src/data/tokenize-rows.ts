@@ -63,7 +63,16 @@ const MAX_SAMPLES = 1000
  * rows longer than maxLength; no token left to learn; no end of turn among them.
  */
 export async function tokenizeRows(options: TokenizeRowsOptions): Promise<TokenizeSummary> {
-  const { cleanDir, tokenizer, settings, modelMaxPositions, outDir, progress, signal, isPart = false } = options
+  const {
+    cleanDir,
+    tokenizer,
+    settings,
+    modelMaxPositions,
+    outDir,
+    progress,
+    signal,
+    isPart = false,
+  } = options
   const renderer = openRenderer({
     bosToken: tokenizer.bos?.token ?? '',
     eosToken: tokenizer.eos.token,

@@ -26,9 +26,10 @@ const PRIVATE_6: readonly [string, number][] = [
   ['fe80::', 10],
   ['ff00::', 8],
 ]
-const blocked = new BlockList()
-for (const [net, bits] of PRIVATE) blocked.addSubnet(net, bits, 'ipv4')
-for (const [net, bits] of PRIVATE_6) blocked.addSubnet(net, bits, 'ipv6')
+// One list for each: a list with ::ffff:0:0/96 in it matches every IPv4 address as well.
+const blocked = { 4: new BlockList(), 6: new BlockList() }
+for (const [net, bits] of PRIVATE) blocked[4].addSubnet(net, bits, 'ipv4')
+for (const [net, bits] of PRIVATE_6) blocked[6].addSubnet(net, bits, 'ipv6')
 
 export interface PinnedAddress {
   address: string
@@ -44,7 +45,7 @@ export async function pinAddress(host: string, allowedHosts: readonly string[]):
   const literal = isIP(name)
   const found = literal ? [{ address: name, family: literal }] : await lookup(name, { all: true })
   const isPrivate = ({ address, family }: { address: string; family: number }) =>
-    blocked.check(address, family === 6 ? 'ipv6' : 'ipv4')
+    family === 6 ? blocked[6].check(address, 'ipv6') : blocked[4].check(address, 'ipv4')
   if (!allowedHosts.includes(name) && found.some(isPrivate)) {
     throw new InputError(
       `${name}: is an address of a private network; notifications go there only if the worker's TEMPER_WEBHOOK_HOSTS names the host.`,
