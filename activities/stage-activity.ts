@@ -9,6 +9,7 @@ import type { StageContext } from '../src/stages/stage-context.ts'
 import type { Store } from '../src/store/store.ts'
 import { monotonicClock } from '../src/train/clock.ts'
 import { applicationFailure } from './application-failure.ts'
+import { attemptObserver } from './attempt-observer.ts'
 import { withHeartbeat } from './with-heartbeat.ts'
 
 /** What every activity of a worker shares. */
@@ -40,7 +41,14 @@ export function stageActivity<I extends AttemptInput, O>(
   return async (input) => {
     const attemptName = `a${input.attempt}-${randomBytes(6).toString('hex')}`
     const scratchDir = join(place.scratchRoot, `${input.jobId}-${stage}-${attemptName}`)
-    const log = new JobLog(place.store, { jobId: input.jobId, stage, attempt: attemptName })
+    const observer = attemptObserver.getStore()
+    const log = new JobLog(place.store, {
+      jobId: input.jobId,
+      stage,
+      attempt: attemptName,
+      trace: observer?.traceId,
+      hear: observer && ((line) => observer.log(line)),
+    })
     const oomKillsBefore = oomKillCount() ?? 0
     let lost: Lost | undefined
     try {
@@ -55,6 +63,7 @@ export function stageActivity<I extends AttemptInput, O>(
             signal: Context.current().cancellationSignal,
             progress: (latest) => {
               lost = latest.unsaved
+              observer?.progress(latest)
               progress(latest)
             },
             log: (line) => log.write(line),

@@ -1,4 +1,5 @@
 import { Client, Connection } from '@temporalio/client'
+import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry'
 import { InputError } from '../src/errors.ts'
 import { downloadCache, openStateFolder, type StateFolder } from '../src/local/state-folder.ts'
 import { serverUsers } from '../src/local/server-users.ts'
@@ -7,6 +8,7 @@ import { openStore } from '../src/store/open-store.ts'
 import type { Store } from '../src/store/store.ts'
 import { storeUri, temporalNamespace } from '../worker/settings.ts'
 import { temporalOptions } from '../worker/temporal-options.ts'
+import { startTracing } from '../worker/tracing.ts'
 import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../workflows/job.ts'
 
 const CONNECT_MILLISECONDS = 10_000
@@ -43,6 +45,8 @@ export interface Session {
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { env } = process
   const state = openStateFolder(env, process.cwd())
+  const tracing = startTracing('temper', env)
+  const tracer = new OpenTelemetryWorkflowClientInterceptor()
   const uri = storeUri(env, state)
   const store = await openStore(uri)
   const server = await useTemporalServer(state, {
@@ -61,7 +65,14 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     return {
       state,
       server,
-      client: new Client({ connection, namespace }),
+      client: new Client({
+        connection,
+        namespace,
+        // The job's trace begins with this command. Looks at it, many a second, are not worth a span.
+        interceptors: {
+          workflow: [{ startWithDetails: (input, next) => tracer.startWithDetails(input, next) }],
+        },
+      }),
       store,
       storeUri: uri,
       workerEnvironment: {
@@ -75,6 +86,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       async close() {
         await connection.close()
         await server.leave()
+        // No collector keeps a command from ending.
+        await tracing.close().catch(() => {})
       },
     }
   } catch (error) {

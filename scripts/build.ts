@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleWorkflowCode } from '@temporalio/worker'
+import { workflowInterceptorModules } from '../worker/workflow-bundle.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
@@ -14,7 +15,10 @@ execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'],
   cwd: root,
   stdio: 'inherit',
 })
-const { code } = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows/index.ts') })
+const { code } = await bundleWorkflowCode({
+  workflowsPath: join(root, 'workflows/index.ts'),
+  workflowInterceptorModules,
+})
 mkdirSync(join(dist, 'workflows'), { recursive: true })
 writeFileSync(join(dist, 'workflows/bundle.js'), code)
 cpSync(join(root, 'package.json'), join(dist, 'package.json'))

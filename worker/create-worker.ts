@@ -1,6 +1,12 @@
+import {
+  OpenTelemetryActivityInboundInterceptor,
+  makeWorkflowExporter,
+} from '@temporalio/interceptors-opentelemetry'
 import { type NativeConnection, Worker, type WorkflowBundleOption } from '@temporalio/worker'
 import type { Activities } from '../activities/activities.ts'
 import { CONTROL_QUEUE } from '../workflows/queues.ts'
+import { type Observation, observeAttempts } from './observe-attempts.ts'
+import type { Tracing } from './tracing.ts'
 
 /**
  * A drained worker waits this long for the trainer's checkpoint: one micro-batch and the upload of the state, which the child's
@@ -19,6 +25,8 @@ export interface WorkerParts {
   namespace: string
   bundle: WorkflowBundleOption
   activities: Activities
+  observation: Observation
+  tracing: Tracing
 }
 
 /** The worker of one queue. A machine trains one model at a time; the control queue takes several stages at once. */
@@ -29,6 +37,13 @@ export function createWorker(taskQueue: string, parts: WorkerParts): Promise<Wor
     taskQueue,
     workflowBundle: parts.bundle,
     activities: parts.activities,
+    interceptors: {
+      activity: [
+        (context) => ({ inbound: new OpenTelemetryActivityInboundInterceptor(context) }),
+        (context) => ({ inbound: observeAttempts(context, parts.observation) }),
+      ],
+    },
+    sinks: { exporter: makeWorkflowExporter(parts.tracing.processor, parts.tracing.resource) },
     maxConcurrentActivityTaskExecutions: taskQueue === CONTROL_QUEUE ? CPU_STAGES_AT_ONCE : 1,
     // Activities learn of a shutdown only after this time: they need all of theirs for the checkpoint.
     shutdownGraceTime: 0,

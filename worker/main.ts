@@ -1,13 +1,19 @@
 import { setGlobalProxyFromEnv } from 'node:http'
 import { join } from 'node:path'
 import { DefaultLogger, NativeConnection, Runtime, type Worker } from '@temporalio/worker'
+import type { Logger } from 'pino'
 import { createActivities } from '../activities/create-activities.ts'
 import { openStore } from '../src/store/open-store.ts'
 import { serveHealth } from '../src/local/health-server.ts'
+import { monotonicClock } from '../src/train/clock.ts'
 import { createWorker } from './create-worker.ts'
+import { workerLog } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { serveMetrics } from './metrics-server.ts'
 import { scratchFolder } from './scratch-folder.ts'
 import { workerSettings } from './settings.ts'
 import { temporalOptions } from './temporal-options.ts'
+import { startTracing } from './tracing.ts'
 import { workflowBundle } from './workflow-bundle.ts'
 
 /** Said over the channel by which the command that started this process listens. */
@@ -17,16 +23,22 @@ export type WorkerMessage = { type: 'ready' } | { type: 'failed'; message: strin
  * The worker's process: polls its queues until it is told to stop by SIGTERM, SIGINT or the loss of whoever started it.
  * Then running stages save their state, and the process ends.
  */
-async function main(stopping: AbortSignal): Promise<void> {
+async function main(stopping: AbortSignal, logger: Logger): Promise<void> {
   setGlobalProxyFromEnv()
   const settings = workerSettings(process.env, process.cwd())
   Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
-      console.error(JSON.stringify({ time: new Date().toISOString(), level, message, ...meta }))
-    }),
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) =>
+      logger[LEVELS[level]](meta ?? {}, message),
+    ),
     // Signals are answered here, together with the loss of the channel.
     shutdownSignals: [],
   })
+  const tracing = startTracing('temper-worker', process.env)
+  const { registry, metrics } = createMetrics()
+  let isPolling = false
+  const metricsServer = settings.metricsAddress
+    ? await serveMetrics(settings.metricsAddress, registry, () => isPolling && !stopping.aborted)
+    : undefined
   const store = await openStore(settings.storeUri)
   const scratch = scratchFolder(join(settings.state.cache, 'scratch'))
   const connection = await NativeConnection.connect(temporalOptions(process.env))
@@ -42,17 +54,26 @@ async function main(stopping: AbortSignal): Promise<void> {
         downloadCache: settings.downloadCache,
         environment: process.env,
       }),
+      observation: { metrics, logger, clock: monotonicClock },
+      tracing,
     }
     const workers = await Promise.all(settings.queues.map((queue) => createWorker(queue, parts)))
     const health = await healthOf(workers)
     try {
-      await runWorkers(workers, stopping)
+      const running = runWorkers(workers, stopping)
+      isPolling = true
+      await running
     } finally {
       await health?.close()
     }
   } finally {
     await connection.close()
     scratch.remove()
+    await metricsServer?.close()
+    // A collector that does not answer keeps nobody: what it has not taken is lost.
+    await tracing
+      .close()
+      .catch((error: unknown) => logger.warn({ error: String(error) }, 'spans were not sent'))
   }
 }
 
@@ -82,13 +103,17 @@ function tell(message: WorkerMessage): void {
   if (process.connected) process.send?.(message)
 }
 
+/** Temporal's levels as pino names them. */
+const LEVELS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const
+
 const stopping = new AbortController()
+const logger = workerLog()
 for (const event of ['SIGTERM', 'SIGINT', 'disconnect']) process.on(event, () => stopping.abort())
 try {
-  await main(stopping.signal)
+  await main(stopping.signal, logger)
   process.exit(0)
 } catch (error) {
-  console.error(error)
+  logger.fatal({ stack: error instanceof Error ? error.stack : undefined }, String(error))
   tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
   // What could not be ended in time must not keep the process: another worker has its work by now.
   process.exit(1)

@@ -14,6 +14,8 @@ export interface WorkerSettings {
   downloadCache: string
   /** TEMPER_QUEUES, comma-separated. */
   queues: string[]
+  /** TEMPER_METRICS_ADDRESS, host:port of /metrics and /healthz; without it there are none. */
+  metricsAddress: string | undefined
 }
 
 export function workerSettings(environment: Environment, workingFolder: string): WorkerSettings {
@@ -24,6 +26,7 @@ export function workerSettings(environment: Environment, workingFolder: string):
     storeUri: storeUri(environment, state),
     downloadCache: downloadCache(environment),
     queues: environment.TEMPER_QUEUES?.split(',') ?? [CONTROL_QUEUE, CPU_TRAINING_QUEUE],
+    metricsAddress: environment.TEMPER_METRICS_ADDRESS || undefined,
   }
 }
 

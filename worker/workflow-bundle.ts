@@ -7,6 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { DefaultLogger, type WorkflowBundleOption, bundleWorkflowCode } from '@temporalio/worker'
 
 const workflows = fileURLToPath(new URL('../workflows/', import.meta.url))
+/** Bundled with them: trace ids pass through a workflow. */
+export const workflowInterceptorModules = [
+  createRequire(import.meta.url).resolve('@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'),
+]
 const failures = fileURLToPath(new URL('../src/failures/', import.meta.url))
 
 /**
@@ -20,6 +24,7 @@ export async function workflowBundle(cacheDir: string): Promise<WorkflowBundleOp
   if (!existsSync(codePath)) {
     const { code } = await bundleWorkflowCode({
       workflowsPath: join(workflows, 'index.ts'),
+      workflowInterceptorModules,
       logger: new DefaultLogger('ERROR'),
     })
     await mkdir(dirname(codePath), { recursive: true })
@@ -34,7 +39,12 @@ export async function workflowBundle(cacheDir: string): Promise<WorkflowBundleOp
 async function sourceDigest(): Promise<string> {
   const hash = createHash('sha256')
   const sdk = createRequire(import.meta.url).resolve('@temporalio/workflow/package.json')
-  for (const file of [sdk, ...(await filesOf(workflows)), ...(await filesOf(failures))]) {
+  for (const file of [
+    sdk,
+    ...workflowInterceptorModules,
+    ...(await filesOf(workflows)),
+    ...(await filesOf(failures)),
+  ]) {
     hash
       .update(`${file}\0`)
       .update(await readFile(file))

@@ -7,6 +7,17 @@ export interface JobLogLine extends LogLine {
   time: string
   stage: string
   attempt: string
+  /** Of the command that started the job: the same in every line that follows from it. */
+  trace?: string
+}
+
+export interface JobLogPlace {
+  jobId: string
+  stage: string
+  attempt: string
+  trace?: string | undefined
+  /** Hears every line as it is written. */
+  hear?: ((line: LogLine) => void) | undefined
 }
 
 /** Lines are kept back at most this long: what is read by `temper logs -f` is that old. */
@@ -22,27 +33,26 @@ const NUMBER_DIGITS = 6
 export class JobLog {
   readonly #store: Store
   readonly #prefix: string
-  readonly #labels: { stage: string; attempt: string }
+  readonly #labels: Pick<JobLogLine, 'stage' | 'attempt' | 'trace'>
+  readonly #hear: (line: LogLine) => void
   readonly #now: () => Date
   readonly #timer: NodeJS.Timeout
   #lines: JobLogLine[] = []
   #chunks = 0
   #writing: Promise<void> = Promise.resolve()
 
-  constructor(
-    store: Store,
-    at: { jobId: string; stage: string; attempt: string },
-    now: () => Date = () => new Date(),
-  ) {
+  constructor(store: Store, at: JobLogPlace, now: () => Date = () => new Date()) {
     this.#store = store
     this.#prefix = `${jobLogPrefix(at.jobId)}${at.stage}/${at.attempt}`
-    this.#labels = { stage: at.stage, attempt: at.attempt }
+    this.#labels = { stage: at.stage, attempt: at.attempt, ...(at.trace && { trace: at.trace }) }
+    this.#hear = at.hear ?? (() => {})
     this.#now = now
     this.#timer = setInterval(() => void this.#flush(), FLUSH_MILLISECONDS)
   }
 
   write(line: LogLine): void {
     this.#lines.push({ time: this.#now().toISOString(), ...this.#labels, ...line })
+    this.#hear(line)
   }
 
   /** The last lines are in the store when this resolves, if the store takes them. */
