@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  ApiException,
   KubeConfig,
   KubernetesObjectApi,
   type V1CustomResourceDefinition,
@@ -53,8 +54,21 @@ async function installCrd(objects: KubernetesObjectApi): Promise<void> {
       ({ type, status }) => type === 'NonStructuralSchema' && status === 'True',
     )
     if (refused) throw new Error(`the CRD's schema is not structural: ${refused.message}`)
-    if (status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True')) return
+    if (status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True')) break
     await sleep(50)
+  }
+  while (!(await isServed(objects))) await sleep(50)
+}
+
+/** For a moment after a definition is established its objects cannot be read: "storage is (re)initializing". */
+async function isServed(objects: KubernetesObjectApi): Promise<boolean> {
+  try {
+    await objects.list('temper.dev/v1alpha1', 'FineTune', 'default')
+    return true
+  } catch (error) {
+    const TOO_MANY_REQUESTS = 429
+    if (error instanceof ApiException && error.code === TOO_MANY_REQUESTS) return false
+    throw error
   }
 }
 
