@@ -41,7 +41,7 @@ const badRows = Array.from({ length: 300 }, (_, i) => ({
 }))
 const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 
-describe('nights of a growing source', { timeout: 300_000, skip: await seaweedFsMissing() }, () => {
+describe('nights of a growing source', { timeout: 600_000, skip: await seaweedFsMissing() }, () => {
   let s3: SeaweedFs
   let store: Store
   let source: Store
