@@ -105,7 +105,12 @@ describe('what is drawn', () => {
     const [, , , retrying] = draw(
       view(
         {
-          train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.', evidence: [] } },
+          train: {
+            ...running,
+            state: 'retrying',
+            attempts: 2,
+            failure: { kind: 'lost', message: 'Gone.', evidence: [] },
+          },
         },
         { isWorkedOn: false },
       ),
@@ -122,7 +127,12 @@ test('in a log: one line a change, and now and then one of progress that is new'
   for (const at of [11, 22]) say(view({ train: running }, { progress: training }), at * second)
   say(
     view({
-      train: { ...running, state: 'retrying', attempts: 2, failure: { kind: 'lost', message: 'Gone.', evidence: [] } },
+      train: {
+        ...running,
+        state: 'retrying',
+        attempts: 2,
+        failure: { kind: 'lost', message: 'Gone.', evidence: [] },
+      },
     }),
     23 * second,
   )
