@@ -8,12 +8,13 @@ import { temperFolder, until, namesIn } from '../support/temper-cli.ts'
 
 test(
   'a paused job saves its state, runs nothing, and resumed it goes on from there',
-  { timeout: 240_000 },
+  { timeout: 600_000 },
   async (t) => {
     const folder = await temperFolder()
     t.after(() => folder.remove())
     const training = {
-      train: { maxSteps: 400, checkpoint: { everySteps: 20, everySeconds: 60, keepLast: 2 } },
+      // Long enough that a pause, which takes some seconds to be given, comes in the middle.
+      train: { maxSteps: 1500, checkpoint: { everySteps: 50, everySeconds: 60, keepLast: 2 } },
     }
     const file = folder.job('rest', training)
     const running = folder.start('run', file, '--json')
