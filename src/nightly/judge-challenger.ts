@@ -19,7 +19,7 @@ import { runChild } from '../train/run-child.ts'
 import type { Champion } from './champion.ts'
 import { readNightState } from './night-state.ts'
 import { below, FRESH_FILE } from './snapshot.ts'
-import { type TokenizingSettings, tokenizingSettings } from './tokenize-chunk.ts'
+import { type TokenizingSettings, tokenizingSettings } from '../stages/tokenize-artifact.ts'
 import { judgeRows, type Measured, type Verdict } from './verdict.ts'
 
 /** Raised whenever the same rows would be frozen otherwise. */

@@ -14,7 +14,7 @@ import { decide, type Decision } from './decide.ts'
 import { changeNightState, type NightState, readNightState } from './night-state.ts'
 import { below, makeSnapshot, type Snapshot } from './snapshot.ts'
 import { observeSources, type SourceObject } from './sources.ts'
-import { tokenizingSettings } from './tokenize-chunk.ts'
+import { tokenizingSettings } from '../stages/tokenize-artifact.ts'
 
 export interface LookInput {
   jobId: string

@@ -14,7 +14,8 @@ import { type MadeArtifact, runStage } from '../stages/run-stage.ts'
 import type { StageContext } from '../stages/stage-context.ts'
 import { readNamedRows } from '../train/read-rows.ts'
 import type { ChunkRow } from './chunk-rows.ts'
-import { type TokenizingSettings, tokenizeChunk } from './tokenize-chunk.ts'
+import type { TokenizingSettings } from '../stages/tokenize-artifact.ts'
+import { tokenizeChunk } from './tokenize-chunk.ts'
 
 /** Raised whenever the same chunks would be put together otherwise. */
 const VERSION = 1
