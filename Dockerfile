@@ -20,6 +20,7 @@ COPY src /app/src
 COPY workflows /app/workflows
 COPY activities /app/activities
 COPY worker /app/worker
+COPY jobs /app/jobs
 COPY cli /app/cli
 COPY k8s /app/k8s
 

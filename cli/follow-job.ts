@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client'
 import { liveBlock } from './display/live-display.ts'
 import { plainDisplay } from './display/plain-display.ts'
 import type { Terminal } from './display/terminal.ts'
-import { isResting, type JobView, viewJob } from './job-view.ts'
+import { isResting, type JobView, viewJob } from '../jobs/job-view.ts'
 
 /** The spinner's pace. */
 const DRAW_MILLISECONDS = 200

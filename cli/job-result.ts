@@ -3,7 +3,7 @@ import { InputError } from '../src/errors.ts'
 import type { fineTune } from '../workflows/fine-tune.ts'
 import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
 import { JobFailedError } from './errors.ts'
-import { jobIdOf } from './job-id.ts'
+import { jobIdOf } from '../jobs/job-id.ts'
 
 /** The result of a closed job, or its failure as an error with the sentence to show. */
 export async function jobResult(client: Client, name: string): Promise<FineTuneSummary> {

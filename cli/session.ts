@@ -6,8 +6,9 @@ import { serverUsers } from '../src/local/server-users.ts'
 import { type TemporalServer, useTemporalServer } from '../src/local/temporal-server.ts'
 import { openStore } from '../src/store/open-store.ts'
 import type { Store } from '../src/store/store.ts'
-import { storeUri, temporalNamespace } from '../worker/settings.ts'
-import { temporalOptions } from '../worker/temporal-options.ts'
+import { hasSearchAttributes } from '../jobs/search-attributes.ts'
+import { temporalNamespace, temporalOptions } from '../jobs/temporal-options.ts'
+import { storeUri } from '../worker/settings.ts'
 import { startTracing } from '../worker/tracing.ts'
 import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../workflows/job.ts'
 
@@ -125,18 +126,5 @@ async function connect(server: TemporalServer, namespace: string): Promise<Conne
         { cause: error },
       )
     }
-  }
-}
-
-/** A server of the user's own may lack them, or may not let this user look: then jobs are simply not labelled. */
-export async function hasSearchAttributes(
-  connection: Pick<Connection, 'operatorService'>,
-  namespace: string,
-): Promise<boolean> {
-  try {
-    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace })
-    return [JOB_ATTRIBUTE, STAGE_ATTRIBUTE].every((name) => name in (customAttributes ?? {}))
-  } catch {
-    return false
   }
 }

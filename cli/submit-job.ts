@@ -1,11 +1,10 @@
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
 import { InputError } from '../src/errors.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
-import type { fineTune } from '../workflows/fine-tune.ts'
-import { type FineTuneJob, JOB_ATTRIBUTE, SPEC_MEMO } from '../workflows/job.ts'
-import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
-import { jobIdOf } from './job-id.ts'
-import { findJob } from './job-view.ts'
+import type { FineTuneJob } from '../workflows/job.ts'
+import { CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
+import { jobIdOf } from '../jobs/job-id.ts'
+import { findJob } from '../jobs/job-view.ts'
+import { startJob } from '../jobs/start-job.ts'
 import type { Session } from './session.ts'
 
 export interface JobRequest {
@@ -39,20 +38,7 @@ export async function submitJob(session: Session, request: JobRequest): Promise<
         `Job ${name} is under way with another spec: cancel it with "temper cancel ${name}", or give this one another metadata.name.`,
       )
     }
-    try {
-      await client.workflow.start<typeof fineTune>('fineTune', {
-        workflowId: job.jobId,
-        taskQueue: CONTROL_QUEUE,
-        args: [job],
-        memo: { [SPEC_MEMO]: specDigest },
-        ...(session.searchAttributes && { searchAttributes: { [JOB_ATTRIBUTE]: [name] } }),
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowIdConflictPolicy: 'FAIL',
-      })
-      return { attached: false }
-    } catch (error) {
-      // Another command started it between the look and the start: look again.
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
-    }
+    // Where another command started it between the look and the start: look again.
+    if (await startJob(client, job, { name, specDigest, again: true })) return { attached: false }
   }
 }

@@ -1,4 +1,4 @@
-import type { JobView } from '../cli/job-view.ts'
+import type { JobView } from '../jobs/job-view.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 
 /** A FineTune's workflow is named after the resource's UID: a resource that is deleted and made again is another job. */

@@ -1,5 +1,5 @@
-import type { JobView } from '../cli/job-view.ts'
-import { jobIdOf } from '../cli/job-id.ts'
+import type { JobView } from '../jobs/job-view.ts'
+import { jobIdOf } from '../jobs/job-id.ts'
 import { InputError, TransientError } from '../src/errors.ts'
 import { resolveDocumentPaths } from '../src/spec/document-paths.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'

@@ -1,4 +1,4 @@
-import type { JobView } from '../cli/job-view.ts'
+import type { JobView } from '../jobs/job-view.ts'
 import { type Statement, withCondition } from './fine-tune-conditions.ts'
 import type {
   ConditionType,

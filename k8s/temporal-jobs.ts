@@ -1,18 +1,12 @@
 import { createHash } from 'node:crypto'
-import {
-  type Client,
-  ServiceError,
-  WorkflowExecutionAlreadyStartedError,
-  WorkflowNotFoundError,
-} from '@temporalio/client'
-import { jobIdOf } from '../cli/job-id.ts'
-import { findJob } from '../cli/job-view.ts'
-import { hasSearchAttributes } from '../cli/session.ts'
+import { type Client, ServiceError, WorkflowNotFoundError } from '@temporalio/client'
+import { jobIdOf } from '../jobs/job-id.ts'
+import { findJob } from '../jobs/job-view.ts'
+import { hasSearchAttributes } from '../jobs/search-attributes.ts'
+import { startJob } from '../jobs/start-job.ts'
 import { TransientError } from '../src/errors.ts'
 import { canonicalJson } from '../src/store/canonical-json.ts'
-import type { fineTune } from '../workflows/fine-tune.ts'
-import { type FineTuneJob, JOB_ATTRIBUTE, SPEC_MEMO, trainingWorkflowId } from '../workflows/job.ts'
-import { CONTROL_QUEUE } from '../workflows/queues.ts'
+import { type FineTuneJob, trainingWorkflowId } from '../workflows/job.ts'
 import type { JobStart, Jobs } from './jobs.ts'
 
 /** A call that takes longer is one to a server that is not there. */
@@ -48,20 +42,9 @@ export class TemporalJobs implements Jobs {
         heartbeatSeconds: this.#place.heartbeatSeconds,
         searchAttributes,
       }
-      try {
-        await client.workflow.start<typeof fineTune>('fineTune', {
-          workflowId: job.jobId,
-          taskQueue: CONTROL_QUEUE,
-          args: [job],
-          memo: { [SPEC_MEMO]: createHash('sha256').update(canonicalJson(spec)).digest('hex') },
-          ...(searchAttributes && { searchAttributes: { [JOB_ATTRIBUTE]: [name] } }),
-          workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
-          workflowIdConflictPolicy: 'FAIL',
-        })
-      } catch (error) {
-        // An earlier life of this controller has started it.
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
-      }
+      const specDigest = createHash('sha256').update(canonicalJson(spec)).digest('hex')
+      // Where it runs already, an earlier life of this controller has started it.
+      await startJob(client, job, { name, specDigest, again })
     })
   }
 

@@ -12,7 +12,7 @@ import { createMetrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
 import { scratchFolder } from './scratch-folder.ts'
 import { workerSettings } from './settings.ts'
-import { temporalOptions } from './temporal-options.ts'
+import { temporalOptions } from '../jobs/temporal-options.ts'
 import { startTracing } from './tracing.ts'
 import { workflowBundle } from './workflow-bundle.ts'
 

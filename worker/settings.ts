@@ -1,4 +1,5 @@
 import { pathToFileURL } from 'node:url'
+import { temporalNamespace } from '../jobs/temporal-options.ts'
 import { downloadCache, openStateFolder, type StateFolder } from '../src/local/state-folder.ts'
 import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
 
@@ -28,10 +29,6 @@ export function workerSettings(environment: Environment, workingFolder: string):
     queues: environment.TEMPER_QUEUES?.split(',') ?? [CONTROL_QUEUE, CPU_TRAINING_QUEUE],
     metricsAddress: environment.TEMPER_METRICS_ADDRESS || undefined,
   }
-}
-
-export function temporalNamespace(environment: Environment): string {
-  return environment.TEMPORAL_NAMESPACE || 'default'
 }
 
 export function storeUri(environment: Environment, state: StateFolder): string {

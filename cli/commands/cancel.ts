@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { InputError } from '../../src/errors.ts'
 import { ensureWorker } from '../ensure-worker.ts'
 import { onInterrupt } from '../interrupt.ts'
-import { viewJob } from '../job-view.ts'
+import { viewJob } from '../../jobs/job-view.ts'
 import { openOutputs } from '../outputs.ts'
 import { openSession } from '../session.ts'
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { formatSeconds } from '../display/format.ts'
-import { findJob, type JobView } from '../job-view.ts'
-import { jobNameOf } from '../job-id.ts'
+import { findJob, type JobView } from '../../jobs/job-view.ts'
+import { jobNameOf } from '../../jobs/job-id.ts'
 import { openOutputs } from '../outputs.ts'
 import { openSession } from '../session.ts'
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { type JobLogLine, jobLogReader } from '../../src/stages/job-log.ts'
 import { onInterrupt } from '../interrupt.ts'
-import { viewJob } from '../job-view.ts'
+import { viewJob } from '../../jobs/job-view.ts'
 import { openOutputs } from '../outputs.ts'
 import { openSession } from '../session.ts'
 

@@ -1,5 +1,5 @@
 import type { StageStatus } from '../../workflows/job.ts'
-import type { JobView } from '../job-view.ts'
+import type { JobView } from '../../jobs/job-view.ts'
 import { clip, formatSeconds } from './format.ts'
 import { stageSeconds, stageText } from './stage-text.ts'
 import type { Terminal } from './terminal.ts'

@@ -1,4 +1,4 @@
-import type { JobView } from '../job-view.ts'
+import type { JobView } from '../../jobs/job-view.ts'
 import { formatSeconds } from './format.ts'
 import { stageSeconds, stageText } from './stage-text.ts'
 

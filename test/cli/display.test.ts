@@ -12,7 +12,7 @@ import {
 import { liveBlock } from '../../cli/display/live-display.ts'
 import { plainDisplay } from '../../cli/display/plain-display.ts'
 import { openTerminal } from '../../cli/display/terminal.ts'
-import type { JobView } from '../../cli/job-view.ts'
+import type { JobView } from '../../jobs/job-view.ts'
 import { STAGES, type StageStatus } from '../../workflows/job.ts'
 
 const second = 1000

@@ -40,3 +40,8 @@ export function temporalOptions(environment: Environment): TemporalOptions {
     }),
   }
 }
+
+/** TEMPORAL_NAMESPACE */
+export function temporalNamespace(environment: Environment): string {
+  return environment.TEMPORAL_NAMESPACE || 'default'
+}
