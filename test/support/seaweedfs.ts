@@ -37,7 +37,7 @@ const exists = (file: string) =>
 
 /** The binary, downloaded once into the cache folder of the user. */
 async function weedBinary(): Promise<string> {
-  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache')
+  const cache = process.env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache')
   const folder = path.join(cache, 'temper', 'test-tools', `seaweedfs-${VERSION}`)
   const binary = path.join(folder, 'bin', 'weed')
   if (await exists(binary)) return binary
