@@ -1,10 +1,12 @@
 import { benchPrecision } from './precision.ts'
+import { benchProfile } from './profile.ts'
 import { benchTrain } from './train.ts'
 
 /** npm run bench -- NAME [options]: measurements, one JSON line each with --json, else a table. */
 const BENCHES: Record<string, (args: string[]) => Promise<void>> = {
   train: benchTrain,
   precision: benchPrecision,
+  profile: benchProfile,
 }
 
 const [name = '', ...args] = process.argv.slice(2)

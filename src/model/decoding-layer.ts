@@ -16,7 +16,7 @@ export function decodingLayer(
     rows: 1,
     blockLength: 'T',
     blocks: 1,
-    maskRows: 1,
+    attention: 'given',
     tableRows: 'R',
     lora,
     linear,

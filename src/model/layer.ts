@@ -2,6 +2,7 @@ import { product, type Dim } from '../onnx/dims.ts'
 import type { Rule } from '../onnx/gradient-terms.ts'
 import type { Graph, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
+import { attention, type AttentionKind } from './attention.ts'
 import type { ModelConfig } from './config.ts'
 import { frozenLinear } from './frozen-linear.ts'
 import type { LinearFormat } from './linear-format.ts'
@@ -13,10 +14,9 @@ export interface LayerSetting {
   rows: Dim
   /** Tokens of a row: `blocks` times this. */
   blockLength: Dim
-  /** Queries are taken in so many blocks, each with only the keys up to its own end: nearly half of attention is saved. */
+  /** Queries are taken in so many blocks. */
   blocks: number
-  /** Rows of the attention mask: 1 or `rows`. */
-  maskRows: Dim
+  attention: AttentionKind
   /** Positions in the rope tables. */
   tableRows: Dim
   /** The projections with LoRA, in PROJECTIONS' order. */
@@ -49,7 +49,7 @@ export interface Layer {
 
 /**
  * One decoder layer of the Llama shape (RMSNorm, grouped-query attention with rotary positions, SwiGLU), the same for
- * training and inference. Inputs: x [rows·length, hidden], positions int64 [rows, length], cos and sin, mask, the frozen
+ * training and inference. Inputs: x [rows·length, hidden], positions int64 [rows, length], cos and sin, attention's mask, the frozen
  * weights under their projection's name, and LoRA's `<projection>.lora_A` [rank, in], `.lora_B` [out, rank] and, with
  * dropout, `.keep` uint8 [rows·length, in]. Output y is like x.
  */
@@ -160,11 +160,8 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
       : o.concat([input(name, 'float32', [rows, kvHeads, setting.past, headDim]), value], 2)
   const keys = remembered('past_keys', newKeys)
   const values = remembered('past_values', newValues)
-  const mask = input('mask', 'float32', [setting.maskRows, 1, length, keys.shape[2] as Dim])
-
-  const attended = attention(setting, q, keys, values, mask) // [rows, heads, length, headDim]
-  const attention2 = keep('o', o.reshape(o.transpose(attended, [0, 2, 1, 3]), [tokens, heads * headDim]))
-  const [projected] = project('o.mid', attention2, ['o_proj']) as [Value]
+  const attended = keep('o', attention({ ...setting, input, rules }, q, keys, values))
+  const [projected] = project('o.mid', attended, ['o_proj']) as [Value]
   const x2 = keep('x2', o.add(x, projected))
 
   const [gate, up] = project('mlp.mid', norm('post_norm', x2), ['gate_proj', 'up_proj']) as [Value, Value]
@@ -172,35 +169,4 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   keep('up', up)
   const [down] = project('down.mid', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
   return { inputs, y: o.add(x2, down), kept, rules, keys, values }
-}
-
-/** softmax(q·kᵀ/√d + mask)·v, the query heads of one key head taken together: [rows, heads, length, headDim]. */
-function attention(setting: LayerSetting, q: Value, keys: Value, values: Value, mask: Value): Value {
-  const { rows, blocks, blockLength } = setting
-  const { heads, kvHeads, headDim } = setting.config
-  const attend = (query: Value, key: Value, value: Value, allowed: Value): Value => {
-    const queries = query.shape[2] as Dim
-    const seen = key.shape[2] as Dim
-    const grouped = [rows, kvHeads, product([heads / kvHeads, queries])]
-    const scores = o.matmul(o.reshape(query, [...grouped, headDim]), key, {
-      transB: true,
-      alpha: 1 / Math.sqrt(headDim),
-    })
-    const masked = o.add(o.reshape(scores, [rows, heads, queries, seen]), allowed)
-    const weights = o.reshape(o.softmax(masked), [...grouped, seen])
-    return o.reshape(o.matmul(weights, value), [rows, heads, queries, headDim])
-  }
-  if (blocks === 1) return attend(q, keys, values, mask)
-  const sizes = Array.from({ length: blocks }, () => blockLength)
-  const cut = (value: Value, axis: number): Value[] => o.split(value, axis, sizes)
-  const upTo = (parts: readonly Value[], i: number, axis: number): Value =>
-    i === 0 ? (parts[0] as Value) : o.concat(parts.slice(0, i + 1), axis)
-  const [keyParts, valueParts, maskParts] = [cut(keys, 2), cut(values, 2), cut(mask, 2)]
-  return o.concat(
-    cut(q, 2).map((query, i) => {
-      const allowed = upTo(cut(maskParts[i] as Value, 3), i, 3)
-      return attend(query, upTo(keyParts, i, 2), upTo(valueParts, i, 2), allowed)
-    }),
-    2,
-  )
 }

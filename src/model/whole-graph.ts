@@ -86,7 +86,7 @@ class WholeGraph {
 
 const B = 'B'
 const S = 'S'
-const setting = { rows: B, blockLength: S, blocks: 1, maskRows: B, tableRows: 'R' }
+const setting = { rows: B, blockLength: S, blocks: 1, attention: 'given', tableRows: 'R' } as const
 
 /** What a training graph has beside the model. */
 export interface TrainingGraphOptions {

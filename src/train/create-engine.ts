@@ -22,7 +22,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const weights = loadFrozenWeights(config, options.weights, plan.linear)
   switch (layout) {
     case 'by-layer':
-      return new ByLayerEngine(config, weights, adapter, layers, threads, plan, regularization)
+      return new ByLayerEngine(config, weights, adapter, layers, plan, regularization, {
+        threads,
+        frugal: plan.frugal,
+        ...(options.profileTo !== undefined && { profileTo: options.profileTo }),
+      })
     case 'whole':
       return new WholeEngine(config, weights, adapter, layers, threads, regularization)
   }

@@ -8,8 +8,8 @@ import { embed, type FrozenWeights } from '../model/frozen-weights.ts'
 import { createLayerDecoder } from '../model/layer-decoder.ts'
 import { layerTensors } from '../model/layer-tensors.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
-import { tensor } from '../onnx/session.ts'
-import { batchTensors } from './batch-tensors.ts'
+import { tensor, type SessionOptions } from '../onnx/session.ts'
+import { attentionKind, batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
 import { dropoutMasks } from './dropout-mask.ts'
 import { embeddingNoise } from './embedding-noise.ts'
@@ -49,19 +49,19 @@ export class ByLayerEngine implements Engine {
     weights: FrozenWeights,
     adapter: Adapter,
     layers: AdapterLayer[],
-    threads: number,
     plan: PrecisionPlan,
     { labelSmoothing, neftuneNoiseAlpha }: Regularization,
+    options: SessionOptions,
   ) {
     this.#noiseAlpha = neftuneNoiseAlpha
     this.adapter = adapter
     this.#config = config
-    this.#threads = threads
+    this.#threads = options.threads
     this.#weights = weights
     this.#layers = layers
     this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
-    this.#sessions = new LayerSessions(config, plan, threads)
-    this.#head = new HeadRunner(config, weights, { threads, frugal: plan.frugal }, labelSmoothing)
+    this.#sessions = new LayerSessions(config, plan, options)
+    this.#head = new HeadRunner(config, weights, options, labelSmoothing)
     this.#sums = new GradientSums(adapter)
   }
 
@@ -148,13 +148,10 @@ export class ByLayerEngine implements Engine {
 
   /** Runs a pass of a layer on a batch, with all that does not change from layer to layer made once. */
   #layerRunner(batch: Batch, dropout?: DropoutCounters): RunLayer {
-    const common = batchTensors(this.#config, batch, { oneMask: true })
+    const [attention, blocks] = [attentionKind(batch), causalBlocks(batch.length)]
+    const common = batchTensors(this.#config, batch, attention, blocks)
     const probability = dropout ? this.adapter.config.loraDropout : 0
-    const variant = {
-      blocks: causalBlocks(batch.length),
-      sharedMask: common.get('mask')?.dims[0] === 1,
-      dropout: probability,
-    }
+    const variant = { blocks, attention, dropout: probability }
     return async (pass, index, feeds) => {
       const layer = this.#layers[index] as AdapterLayer
       const session = await this.#sessions.get(pass, { layer, ...variant })

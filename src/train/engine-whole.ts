@@ -116,7 +116,7 @@ export class WholeEngine implements Engine {
     const { rows, length, inputIds } = batch
     checkTokens(inputIds, this.#config.vocabularySize)
     const feeds = new Map([
-      ...batchTensors(this.#config, batch, { oneMask: false }),
+      ...batchTensors(this.#config, batch, 'given', 1),
       ['input_ids', tensor('int64', BigInt64Array.from(inputIds, BigInt), [rows, length])],
       ...more,
     ])

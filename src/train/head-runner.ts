@@ -2,7 +2,7 @@ import type { Tensor } from 'onnxruntime-node'
 import type { ModelConfig } from '../model/config.ts'
 import type { FrozenWeights } from '../model/frozen-weights.ts'
 import { headFunctions, type HeadFunctions } from '../model/head.ts'
-import { Session, tensor, type SessionOptions } from '../onnx/session.ts'
+import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
@@ -81,7 +81,9 @@ export class HeadRunner {
   }
 
   #session(pass: keyof HeadFunctions): Promise<Session> {
-    const session = this.#sessions.get(pass) ?? Session.create(this.#functions[pass], this.#options)
+    const session =
+      this.#sessions.get(pass) ??
+      Session.create(this.#functions[pass], profiledAs(`head-${pass}`, this.#options))
     this.#sessions.set(pass, session)
     return session
   }

@@ -1,8 +1,9 @@
 import type { AdapterLayer } from '../model/adapter-layers.ts'
+import type { AttentionKind } from '../model/attention.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { layerFunctions } from '../model/layer-functions.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
-import { Session } from '../onnx/session.ts'
+import { profiledAs, Session, type SessionOptions } from '../onnx/session.ts'
 
 export type LayerPass = 'forward' | 'keeping' | 'backward'
 
@@ -11,8 +12,7 @@ interface LayerVariant {
   layer: AdapterLayer
   /** Blocks of queries. */
   blocks: number
-  /** One attention mask for all rows. */
-  sharedMask: boolean
+  attention: AttentionKind
   /** LoRA dropout in this pass. */
   dropout: number
 }
@@ -24,36 +24,36 @@ interface LayerVariant {
 export class LayerSessions {
   readonly #config: ModelConfig
   readonly #plan: PrecisionPlan
-  readonly #threads: number
+  readonly #options: SessionOptions
   readonly #sessions = new Map<string, Promise<Session>>()
 
-  constructor(config: ModelConfig, plan: PrecisionPlan, threads: number) {
+  constructor(config: ModelConfig, plan: PrecisionPlan, options: SessionOptions) {
     this.#config = config
     this.#plan = plan
-    this.#threads = threads
+    this.#options = options
   }
 
   get(pass: LayerPass, variant: LayerVariant): Promise<Session> {
-    const { layer, blocks, sharedMask, dropout } = variant
+    const { layer, blocks, attention, dropout } = variant
     const lora = new Map(
       Array.from(layer.lora, ([projection, setting]) => [projection, { ...setting, dropout }]),
     )
-    const key = JSON.stringify([pass, Array.from(lora), blocks, sharedMask])
+    const key = JSON.stringify([pass, Array.from(lora), blocks, attention])
     let session = this.#sessions.get(key)
     if (!session) {
-      const { linear, kept, frugal } = this.#plan
+      const { linear, kept } = this.#plan
       const setting = {
         config: this.#config,
         rows: 'B',
         blockLength: 'S',
         blocks,
-        maskRows: sharedMask ? 1 : 'B',
+        attention,
         tableRows: 'R',
         lora,
         linear,
       }
       const functions = layerFunctions(setting, kept)
-      session = Session.create(functions[pass], { threads: this.#threads, frugal })
+      session = Session.create(functions[pass], profiledAs(pass, this.#options))
       this.#sessions.set(key, session)
     }
     return session

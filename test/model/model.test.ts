@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { attentionMask, MASKED } from '../../src/model/attention-mask.ts'
+import { attentionMask, causalTriangle, hasManySegments, MASKED } from '../../src/model/attention-mask.ts'
 import { causalBlocks } from '../../src/model/causal-blocks.ts'
 import { loadFrozenWeights } from '../../src/model/frozen-weights.ts'
 import { parseModelConfig } from '../../src/model/parse-config.ts'
@@ -187,22 +187,27 @@ test('target modules are the linear layers, in the order in which they run', () 
   assert.throws(() => resolveTargetModules([]), { name: 'InputError', message: /is empty/ })
 })
 
-test('attention is causal, within its segment; rows of one sample share a mask where they may', () => {
-  const show = (segments: number[], rows: number, oneMask = true) => {
+test('attention is causal, within its segment', () => {
+  const show = (data: Float32Array, width: number) =>
+    Array.from(data, (x, i) => (i % width === 0 && i > 0 ? ' ' : '') + (x === MASKED ? '.' : 'x')).join('')
+  const mask = (segments: number[], rows: number) => {
     const length = segments.length / rows
-    const mask = attentionMask(Int32Array.from(segments), rows, length, { oneMask })
-    const lines = Array.from({ length: mask.rows * length }, (_, i) =>
-      Array.from(mask.data.subarray(i * length, (i + 1) * length), (x) => (x === MASKED ? '.' : 'x')).join(
-        '',
-      ),
-    )
-    return lines.join(' ')
+    return show(attentionMask(Int32Array.from(segments), rows, length), length)
   }
-  assert.equal(show([1, 1, 1, 1, 0, 0], 2), 'x.. xx. xxx')
-  assert.equal(show([1, 1, 2, 2], 1), 'x... xx.. ..x. ..xx')
-  assert.equal(show([0, 1, 1], 1), 'x.. .x. .xx')
-  assert.equal(show([1, 1, 1, 0], 2, false), 'x. xx x. .x')
-  assert.equal(show([1, 1, 1, 2], 2), 'x. xx x. .x')
+  assert.equal(mask([1, 1, 2, 2], 1), 'x... xx.. ..x. ..xx')
+  assert.equal(mask([0, 1, 1], 1), 'x.. .x. .xx')
+  assert.equal(mask([1, 1, 1, 0], 2), 'x. xx x. .x')
+  assert.equal(show(causalTriangle(3, 3), 3), 'x.. xx. xxx')
+  assert.equal(show(causalTriangle(2, 4), 4), 'xxx. xxxx')
+})
+
+test('only more than one segment in a row needs more than causality', () => {
+  const many = (segments: number[], rows: number) =>
+    hasManySegments(Int32Array.from(segments), rows, segments.length / rows)
+  assert.equal(many([1, 1, 1, 1, 0, 0], 2), false)
+  assert.equal(many([1, 1, 2, 2], 1), true)
+  assert.equal(many([0, 1, 1], 1), true)
+  assert.equal(many([1, 1, 1, 2], 2), true)
 })
 
 test('attention is cut into few kinds of blocks', () => {

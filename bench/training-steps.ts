@@ -1,0 +1,56 @@
+import { openBaseModel } from '../src/base/open-base-model.ts'
+import type { Precision } from '../src/model/precision.ts'
+import { AdamW } from '../src/train/adamw.ts'
+import { makeBatch } from '../src/train/batch.ts'
+import { createEngine } from '../src/train/create-engine.ts'
+import type { Layout } from '../src/train/engine.ts'
+import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
+import { initialAdapter } from '../src/train/lora-init.ts'
+import { RandomStream } from '../src/train/random.ts'
+
+export interface StepsToRun {
+  model: string
+  sequence: number
+  batch: number
+  steps: number
+  threads: number
+  layout: Layout
+  precision: Precision
+  profileTo?: string
+}
+
+/**
+ * Training steps on random tokens with the loss at every position, LoRA r16 on all linear layers, AdamW included. The first
+ * step makes the sessions and is not among `seconds`; `firstStep` is its end, from the start of the process.
+ */
+export async function trainingSteps({ model, sequence, batch, steps, ...options }: StepsToRun) {
+  const base = openBaseModel(model)
+  const { config, weights } = base
+  const targetModules = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+  const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules, useRslora: false }
+  const adapter = initialAdapter(config, lora, 0)
+  const engine = await createEngine({ config, weights, adapter, ...options })
+  base.close()
+  const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 })
+  const seconds: number[] = []
+  let loss = NaN
+  let firstStep = NaN
+  for (let step = 0; step <= steps; step++) {
+    const random = new RandomStream(1, 'data-order', step)
+    const rows = Array.from({ length: batch }, (_, row) => {
+      const ids = Int32Array.from({ length: sequence }, () => random.below(config.vocabularySize))
+      return [{ id: `${row}`, ids, targets: ids.map(() => 1) }]
+    })
+    const start = performance.now()
+    engine.zeroGradients()
+    const { lossSum, tokens } = await engine.accumulate(makeBatch(rows))
+    scaleGradients(engine.gradients, 1 / tokens)
+    clipGradients(engine.gradients, 1)
+    optimizer.step(adapter, engine.gradients, 2e-4)
+    loss = lossSum / tokens
+    if (step === 0) firstStep = performance.now() / 1000
+    else seconds.push((performance.now() - start) / 1000)
+  }
+  await engine.dispose()
+  return { seconds, firstStep, loss }
+}

@@ -1,0 +1,118 @@
+import { product, type Dim } from '../onnx/dims.ts'
+import type { Rule } from '../onnx/gradient-terms.ts'
+import type { DataType, Node, Value } from '../onnx/graph.ts'
+import * as o from '../onnx/ops.ts'
+import { MASKED } from './attention-mask.ts'
+import type { ModelConfig } from './config.ts'
+
+/**
+ * What tells a query which keys it sees. Only `given` takes memory that grows with the square of the length.
+ *
+ * - `given`: an input `mask` [rows, 1, queries, keys], added to the scores.
+ * - `causal`: all keys up to itself. An input `causal` [blockLength, length], what causalTriangle() makes.
+ * - `segments`: the same within its own segment only. A further input `segments` int32 [rows, length].
+ */
+export type AttentionKind = 'given' | 'causal' | 'segments'
+
+export interface AttentionSetting {
+  config: ModelConfig
+  rows: Dim
+  /** Queries are taken in so many blocks, each with only the keys up to its own end: nearly half of the work is saved. */
+  blocks: number
+  /** Tokens of a row: `blocks` times this. */
+  blockLength: Dim
+  attention: AttentionKind
+  /** Makes the layer's input of this name. */
+  input: (name: string, type: DataType, shape: readonly Dim[]) => Value
+  /** Receives the nodes whose gradient is computed otherwise than the table says. */
+  rules: Map<Node, Rule>
+}
+
+/**
+ * softmax(q·kᵀ/√d + mask)·v with the query heads of one key head taken together, as [rows·length, heads·headDim]; q
+ * [rows, heads, length, headDim], keys and values [rows, kvHeads, past + length, headDim]. The backward pass computes one
+ * block's softmax at a time again, and takes the sum that softmax's gradient wants from the output (as arXiv:2205.14135
+ * does): Σ_j dP_ij·P_ij = dO_i·O_i, one short sum a query instead of two passes over all scores.
+ */
+export function attention(setting: AttentionSetting, q: Value, keys: Value, values: Value): Value {
+  const { rows, blocks, blockLength, rules } = setting
+  const { heads, kvHeads, headDim } = setting.config
+  const length = product([blocks, blockLength])
+  const sums: Value[] = []
+
+  const attend = (block: number, query: Value, key: Value, value: Value, masked: Masking): Value => {
+    const queries = query.shape[2] as Dim
+    const seen = key.shape[2] as Dim
+    const grouped = [rows, kvHeads, product([heads / kvHeads, queries])]
+    const scores = o.matmul(o.reshape(query, [...grouped, headDim]), key, {
+      transB: true,
+      alpha: 1 / Math.sqrt(headDim),
+    })
+    const weights = o.softmax(masked(o.reshape(scores, [rows, heads, queries, seen])))
+    rules.set(weights.producer as Node, (_, [g]) => [
+      () => o.mul(weights, o.sub(g as Value, sums[block] as Value)),
+    ])
+    return o.reshape(o.matmul(o.reshape(weights, [...grouped, seen]), value), [rows, heads, queries, headDim])
+  }
+
+  const cut = (value: Value, axis: number): Value[] => inBlocks(value, axis, blocks, blockLength)
+  const maskings = maskingOf(setting, keys.shape[2] as Dim)
+  const queryParts = cut(q, 2)
+  const [keyParts, valueParts] = blocks === 1 ? [[keys], [values]] : [cut(keys, 2), cut(values, 2)]
+  const parts = queryParts.map((query, i) =>
+    attend(i, query, upTo(keyParts, i, 2), upTo(valueParts, i, 2), maskings[i] as Masking),
+  )
+  const byHead = parts.length === 1 ? (parts[0] as Value) : o.concat(parts, 2)
+  const byToken = o.transpose(byHead, [0, 2, 1, 3]) // [rows, length, heads, headDim]
+  const output = o.reshape(byToken, [product([rows, length]), heads * headDim])
+  rules.set(output.producer as Node, (_, [g]) => {
+    const dO = o.reshape(g as Value, byToken.shape)
+    const dots = o.reduceSum(o.mul(dO, o.reshape(output, byToken.shape)), [-1]) // [rows, length, heads, 1]
+    sums.push(...cut(o.transpose(dots, [0, 2, 1, 3]), 2))
+    return [() => dO]
+  })
+  return output
+}
+
+/** Scores [rows, heads, queries, keys] with what must not count made very small. */
+type Masking = (scores: Value) => Value
+
+/** For each block of queries. */
+function maskingOf(
+  { rows, blocks, blockLength, attention: kind, input }: AttentionSetting,
+  keys: Dim,
+): Masking[] {
+  const length = product([blocks, blockLength])
+  if (kind === 'given') {
+    const mask = input('mask', 'float32', [rows, 1, length, keys])
+    return inBlocks(mask, 2, blocks, blockLength).map(
+      (part, i) => (scores) => o.add(scores, upTo(inBlocks(part, 3, blocks, blockLength), i, 3)),
+    )
+  }
+  const triangle = inBlocks(input('causal', 'float32', [blockLength, length]), 1, blocks, blockLength)
+  const causal = triangle.map((_, i) => upTo(triangle.slice(blocks - 1 - i), i, 1))
+  if (kind === 'causal') return causal.map((allowed) => (scores) => o.add(scores, allowed))
+  const segments = inBlocks(input('segments', 'int32', [rows, length]), 1, blocks, blockLength)
+  return causal.map((allowed, i) => {
+    const own = o.reshape(segments[i] as Value, [rows, 1, blockLength, 1])
+    const seen = upTo(segments, i, 1)
+    const others = o.reshape(seen, [rows, 1, 1, seen.shape[1] as Dim])
+    const same = o.cast(o.equal(own, others), 'float32')
+    const foreign = o.mul(o.sub(same, o.scalar(same, 1)), o.scalar(same, -MASKED))
+    return (scores) => o.add(scores, o.add(foreign, allowed))
+  })
+}
+
+function inBlocks(value: Value, axis: number, blocks: number, blockLength: Dim): Value[] {
+  return blocks === 1
+    ? [value]
+    : o.split(
+        value,
+        axis,
+        Array.from({ length: blocks }, () => blockLength),
+      )
+}
+
+function upTo(parts: readonly Value[], i: number, axis: number): Value {
+  return i === 0 ? (parts[0] as Value) : o.concat(parts.slice(0, i + 1), axis)
+}
