@@ -106,11 +106,11 @@ async function withEngine<T>(
   for (const [name, { data }] of adapter.tensors)
     if (name.includes('lora_B')) data.forEach((_, i) => (data[i] = (2 * random.uniform() - 1) * largestB))
   const engine = await createEngine({ config, weights, adapter, layout: 'by-layer', threads, precision })
-  close()
   try {
     return await use(engine)
   } finally {
     await engine.dispose()
+    close()
   }
 }
 

@@ -30,7 +30,6 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules, useRslora: false }
   const adapter = initialAdapter(config, lora, 0)
   const engine = await createEngine({ config, weights, adapter, ...options })
-  base.close()
   const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 })
   const seconds: number[] = []
   let loss = NaN
@@ -52,5 +51,6 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     else seconds.push((performance.now() - start) / 1000)
   }
   await engine.dispose()
+  base.close()
   return { seconds, firstStep, loss }
 }

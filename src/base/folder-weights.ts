@@ -53,6 +53,7 @@ export function openFolderWeights(folder: string): WeightSource {
     return {
       infos,
       float32: (name) => fileOf(name).float32(name),
+      rows: (name, from, to) => fileOf(name).rows(name, from, to),
       bytes: (name) => fileOf(name).bytes(name),
       close,
     }

@@ -1,5 +1,6 @@
 import { InputError } from '../errors.ts'
 import { dequantize } from '../formats/dequantize.ts'
+import type { GgmlType } from '../formats/ggml-types.ts'
 import type { GgufFile } from '../formats/gguf-reader.ts'
 import { fromNeighbourPairs } from '../formats/rotary-rows.ts'
 import type { ModelConfig } from '../model/config.ts'
@@ -25,25 +26,43 @@ export function ggufWeights(file: GgufFile, config: ModelConfig): WeightSource {
     byName.set(tensor.name, tensor)
     infos.set(tensor.name, { name: tensor.name, type, shape })
   }
-  const bytes = (name: string): Uint8Array<ArrayBuffer> => {
+  const tensorOf = (name: string): ModelTensor => {
     const tensor = byName.get(name)
     if (!tensor)
       throw new InputError(
         `${file.path}: holds no tensor for ${JSON.stringify(name)}; get the whole file again`,
       )
+    return tensor
+  }
+  const isPermuted = ({ rotaryHeads }: ModelTensor): boolean =>
+    config.family === 'llama' && rotaryHeads !== undefined
+  const bytes = (name: string): Uint8Array<ArrayBuffer> => {
+    const tensor = tensorOf(name)
     const stored = file.bytes(tensor.ggufName)
-    return config.family === 'llama' && tensor.rotaryHeads !== undefined
-      ? fromNeighbourPairs(stored, tensor.rotaryHeads, config.headDim)
+    return isPermuted(tensor)
+      ? fromNeighbourPairs(stored, tensor.rotaryHeads as number, config.headDim)
       : stored
+  }
+  const typeOf = (name: string): GgmlType => {
+    const info = file.infos.get(tensorOf(name).ggufName)
+    if (!info) throw new Error(`${name} was read but is not listed`)
+    return info.type
   }
   return {
     infos,
     bytes,
-    float32(name) {
-      const stored = bytes(name)
-      const info = file.infos.get(byName.get(name)?.ggufName ?? '')
-      if (!info) throw new Error(`${name} was read but is not listed`)
-      return dequantize(info.type, stored)
+    float32: (name) => dequantize(typeOf(name), bytes(name)),
+    rows(name, from, to) {
+      const tensor = tensorOf(name)
+      const { headDim } = config
+      if (!isPermuted(tensor)) return dequantize(typeOf(name), file.bytes(tensor.ggufName, from, to))
+      // Rows change places within their head: whole heads are read.
+      const [first, last] = [Math.floor(from / headDim), Math.ceil(to / headDim)]
+      const stored = file.bytes(tensor.ggufName, first * headDim, last * headDim)
+      const rowBytes = stored.length / ((last - first) * headDim)
+      const ordered = fromNeighbourPairs(stored, last - first, headDim)
+      const start = (from - first * headDim) * rowBytes
+      return dequantize(typeOf(name), ordered.slice(start, start + (to - from) * rowBytes))
     },
     close: () => file.close(),
   }

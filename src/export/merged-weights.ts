@@ -33,6 +33,12 @@ export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSourc
   return {
     infos,
     float32,
+    rows(name, from, to) {
+      if (!modules.has(name)) return base.rows(name, from, to)
+      const whole = float32(name)
+      const width = whole.length / (infos.get(name)?.shape[0] ?? 1)
+      return whole.slice(from * width, to * width)
+    },
     bytes: (name) => (modules.has(name) ? new Uint8Array(float32(name).buffer) : base.bytes(name)),
     close: () => {},
   }

@@ -33,8 +33,8 @@ export interface GgufFile {
   readonly infos: ReadonlyMap<string, GgufTensorInfo>
   /** Decoded to float32, a fresh buffer. InputError where the tensor is missing. */
   float32(name: string): Float32Array
-  /** The stored blocks, a fresh buffer. InputError where the tensor is missing. */
-  bytes(name: string): Uint8Array<ArrayBuffer>
+  /** The stored blocks, a fresh buffer; of the first dimension's entries from `from` up to `to`, or all. InputError where the tensor is missing. */
+  bytes(name: string, from?: number, to?: number): Uint8Array<ArrayBuffer>
   close(): void
 }
 
@@ -56,9 +56,11 @@ export function readGguf(path: string): GgufFile {
       if (!info) throw new InputError(`${path}: holds no tensor ${quote(name)}; get the whole file again`)
       return info
     }
-    const bytes = (name: string): Uint8Array<ArrayBuffer> => {
+    const bytes = (name: string, from = 0, to?: number): Uint8Array<ArrayBuffer> => {
       const info = infoOf(name)
-      return file.read(info.position, info.bytes)
+      const [rows = 1] = info.shape
+      const rowBytes = info.bytes / rows
+      return file.read(info.position + from * rowBytes, ((to ?? rows) - from) * rowBytes)
     }
     return {
       path,

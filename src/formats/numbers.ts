@@ -56,10 +56,30 @@ export function halfToFloat32(halves: Uint16Array): Float32Array {
   return out
 }
 
-export function float32ToHalf(values: Float32Array): Uint16Array {
-  const out = new Uint16Array(values.length)
-  for (let i = 0; i < values.length; i++) out[i] = numberToHalf(values[i] as number)
+/** Into `out` where it is given, which has room for as many. */
+export function float32ToHalf(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  for (let i = 0; i < values.length; i++) {
+    const b = bits[i] as number
+    const magnitude = b & 0x7fffffff
+    // What becomes a normal half needs no more than its bits shifted and rounded.
+    out[i] =
+      magnitude >= 0x38800000 && magnitude < 0x477ff000
+        ? ((b >>> 16) & 0x8000) | ((magnitude - 0x38000000 + 0xfff + ((b >>> 13) & 1)) >>> 13)
+        : numberToHalf(values[i] as number)
+  }
   return out
+}
+
+/** The half nearest to every bfloat16, built on first use (128 KiB). */
+let halfOfBfloat16: Uint16Array | undefined
+
+/** In place: the same elements as halves. bfloat16's 8 bits of fraction fit; below 2^-14 some are rounded, from 65520 on infinite. */
+export function bfloat16ToHalf(values: Uint16Array): Uint16Array {
+  halfOfBfloat16 ??= float32ToHalf(bfloat16ToFloat32(Uint16Array.from({ length: 65536 }, (_, bits) => bits)))
+  const table = halfOfBfloat16
+  for (let i = 0; i < values.length; i++) values[i] = table[values[i] as number] as number
+  return values
 }
 
 export function bfloat16ToFloat32(values: Uint16Array): Float32Array {

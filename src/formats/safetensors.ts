@@ -27,6 +27,8 @@ export interface SafetensorsFile {
   tensor(name: string): TensorData
   /** F32, F16 or BF16 decoded to float32, a fresh buffer. InputError where it is missing or of another type. */
   float32(name: string): Float32Array
+  /** Of the first dimension's entries from `from` up to `to`, decoded to float32, a fresh buffer. */
+  rows(name: string, from: number, to: number): Float32Array
   /** The stored bytes, little-endian, a fresh buffer. */
   bytes(name: string): Uint8Array<ArrayBuffer>
   close(): void
@@ -70,9 +72,9 @@ export function readSafetensors(path: string): SafetensorsFile {
       return file.read(dataStart + begin, end - begin)
     }
     const tensor = (name: string): TensorData => view(infoOf(name).type, bytes(name))
-    const float32 = (name: string): Float32Array => {
+    const decoded = (name: string, position: number, length: number): Float32Array => {
       const { type } = infoOf(name)
-      const buffer = () => bytes(name).buffer
+      const buffer = () => file.read(dataStart + position, length).buffer
       if (type === 'F32') return new Float32Array(buffer())
       if (type === 'F16') return halfToFloat32(new Uint16Array(buffer()))
       if (type === 'BF16') return bfloat16ToFloat32(new Uint16Array(buffer()))
@@ -80,7 +82,16 @@ export function readSafetensors(path: string): SafetensorsFile {
         `${path}: tensor ${JSON.stringify(name)} is ${type}; a weight must be F32, F16 or BF16`,
       )
     }
-    return { path, metadata, infos, tensor, float32, bytes, close: () => file.close() }
+    const float32 = (name: string): Float32Array => {
+      const { begin, end } = infoOf(name)
+      return decoded(name, begin, end - begin)
+    }
+    const rows = (name: string, from: number, to: number): Float32Array => {
+      const { begin, end, shape } = infoOf(name)
+      const rowBytes = (end - begin) / (shape[0] ?? 1)
+      return decoded(name, begin + from * rowBytes, (to - from) * rowBytes)
+    }
+    return { path, metadata, infos, tensor, float32, rows, bytes, close: () => file.close() }
   } catch (error) {
     file.close()
     throw error

@@ -1,7 +1,9 @@
 import { InputError } from '../errors.ts'
+import { halfToNumber } from '../formats/numbers.ts'
 import type { ModelConfig } from './config.ts'
 import { storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
 import { PROJECTIONS, projectionInfo, projectionPath } from './projections.ts'
+import { readHalf } from './read-half.ts'
 import type { WeightSource } from './weights.ts'
 
 export interface FrozenTensor extends StoredTensor {
@@ -9,35 +11,61 @@ export interface FrozenTensor extends StoredTensor {
   data: Float32Array
 }
 
-/** A base model's weights in memory: float32, save for the layers' matrices. */
+/** [vocabulary, hidden], in memory in float32 or as halves. */
+export type VocabularyMatrix = FrozenTensor | (StoredTensor & { type: 'float16'; data: Uint16Array })
+
+/** A base model's weights in memory: the layers' matrices in some format, the vocabulary's in 32 or 16 bits, the rest float32. */
 export interface FrozenWeights {
-  /** [vocabulary, hidden]. */
-  embedding: FrozenTensor
+  embedding: Embedding
   /** The layers' matrices. */
   linear: LinearFormat
   /** By the names of buildLayer's inputs: input_norm, q_proj, q_proj.bias, … */
   layers: ReadonlyMap<string, StoredTensor>[]
   finalNorm: FrozenTensor
-  /** [vocabulary, hidden]; the embedding itself where they are tied. */
-  head: FrozenTensor
+  /** The embedding itself where they are tied. */
+  head: VocabularyMatrix
 }
 
-/** Reads all weights, checked against the config: InputError names a tensor that is missing or has another shape. */
+/** Left in the file, of which a batch needs but a few rows; in memory where it is there anyway, as the head. */
+export type Embedding = { at: 'memory'; matrix: VocabularyMatrix } | { at: 'file'; source: WeightSource }
+
+const EMBEDDING = 'model.embed_tokens.weight'
+
+export interface FrozenOptions {
+  linear: LinearFormat
+  /** The embedding must be in memory. */
+  wholeEmbedding: boolean
+}
+
+/**
+ * Reads the weights, checked against the config: InputError names a tensor that is missing or has another shape. An embedding
+ * that is not the head is read when it is needed: the source then must stay open. Nothing but a piece of a matrix is ever
+ * float32 on its way to another format. The head is float32 where the layers are, else float16.
+ */
 export function loadFrozenWeights(
   config: ModelConfig,
   source: WeightSource,
-  linear: LinearFormat = 'float32',
+  { linear, wholeEmbedding }: FrozenOptions,
 ): FrozenWeights {
-  const read = (name: string, shape: readonly number[]): FrozenTensor => {
+  const check = (name: string, shape: readonly number[]): void => {
     const found = source.infos.get(name)?.shape
     if (found && found.join() !== shape.join())
       throw new InputError(
         `the weight ${name} is [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]; the files are not of one model`,
       )
+  }
+  const read = (name: string, shape: readonly number[]): FrozenTensor => {
+    check(name, shape)
     return { type: 'float32', data: source.float32(name), shape }
   }
   const { hiddenSize, vocabularySize } = config
-  const embedding = read('model.embed_tokens.weight', [vocabularySize, hiddenSize])
+  const vocabularyMatrix = (name: string): VocabularyMatrix => {
+    const shape = [vocabularySize, hiddenSize]
+    if (linear === 'float32') return read(name, shape)
+    check(name, shape)
+    return { type: 'float16', data: readHalf(source, name), shape }
+  }
+  check(EMBEDDING, [vocabularySize, hiddenSize])
   const layers = Array.from({ length: config.layers }, (_, layer) => {
     const weights = new Map<string, StoredTensor>()
     const prefix = `model.layers.${layer}`
@@ -49,30 +77,59 @@ export function loadFrozenWeights(
     for (const projection of PROJECTIONS) {
       const info = projectionInfo(config, projection)
       const path = projectionPath(config, layer, projection)
-      const { data } = read(`${path}.weight`, [info.out, info.in])
-      for (const [name, stored] of storeLinear(projection, data, [info.out, info.in], linear))
+      check(`${path}.weight`, [info.out, info.in])
+      for (const [name, stored] of storeLinear(
+        projection,
+        source,
+        `${path}.weight`,
+        [info.out, info.in],
+        linear,
+      ))
+        // prettier-ignore
         weights.set(name, stored)
       if (info.bias) weights.set(`${projection}.bias`, read(`${path}.bias`, [info.out]))
     }
     return weights
   })
+  const head = vocabularyMatrix(config.tiedEmbeddings ? EMBEDDING : 'lm_head.weight')
   return {
-    embedding,
+    embedding: embeddingOf(),
     linear,
     layers,
     finalNorm: read('model.norm.weight', [hiddenSize]),
-    head: config.tiedEmbeddings ? embedding : read('lm_head.weight', [vocabularySize, hiddenSize]),
+    head,
+  }
+
+  function embeddingOf(): Embedding {
+    if (config.tiedEmbeddings) return { at: 'memory', matrix: head }
+    return wholeEmbedding ? { at: 'memory', matrix: vocabularyMatrix(EMBEDDING) } : { at: 'file', source }
   }
 }
 
 /** The embedding's rows of the given tokens, [tokens, hidden]. InputError where a token is not in the vocabulary. */
-export function embed({ data, shape }: FrozenTensor, ids: ArrayLike<number>): Float32Array {
-  const [vocabulary, width] = shape as [number, number]
-  checkTokens(ids, vocabulary)
-  const rows = new Float32Array(ids.length * width)
+export function embed(
+  { vocabularySize, hiddenSize }: ModelConfig,
+  embedding: Embedding,
+  ids: ArrayLike<number>,
+): Float32Array {
+  checkTokens(ids, vocabularySize)
+  if (embedding.at === 'memory') return vocabularyRows(embedding.matrix, ids)
+  const rows = new Float32Array(ids.length * hiddenSize)
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i] as number
-    rows.set(data.subarray(id * width, (id + 1) * width), i * width)
+    rows.set(embedding.source.rows(EMBEDDING, id, id + 1), i * hiddenSize)
+  }
+  return rows
+}
+
+/** The rows of these tokens as float32, [ids, hidden]. */
+export function vocabularyRows(matrix: VocabularyMatrix, ids: ArrayLike<number>): Float32Array {
+  const width = matrix.shape[1] as number
+  const rows = new Float32Array(ids.length * width)
+  for (let i = 0; i < ids.length; i++) {
+    const start = (ids[i] as number) * width
+    if (matrix.type === 'float32') rows.set(matrix.data.subarray(start, start + width), i * width)
+    else for (let j = 0; j < width; j++) rows[i * width + j] = halfToNumber(matrix.data[start + j] as number)
   }
   return rows
 }

@@ -1,10 +1,62 @@
-import { extract, type GraphFunction } from '../onnx/extract.ts'
+import { extract, inline, type GraphFunction } from '../onnx/extract.ts'
 import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import type { ModelConfig } from './config.ts'
 
-/** The final norm, the output head and cross-entropy, for rows of the last layer's output that predict a target. */
+/**
+ * The output head in parts, so that neither all logits nor the whole matrix in float32 need ever be held: the vocabulary is
+ * taken in slices [V, hidden], which are independent of one another until their sums are joined.
+ */
+export interface HeadParts {
+  /** x [N, hidden], final_norm → h. */
+  normalise: GraphFunction
+  /** h, head [V, hidden] → logSum [N, 1], the logarithm of the sum of exp(logits), and dh [N, hidden], its gradient by h. */
+  learn: GraphFunction
+  /** h, head → logSum, largest [N, 1] and best int64 [N, 1]: the largest logit and its place in the slice. */
+  score: GraphFunction
+  /** h, head → logits [N, V]. */
+  logits: GraphFunction
+  /** x, final_norm, dh → dx. */
+  finish: GraphFunction
+}
+
+export function headParts(config: ModelConfig, type: 'float32' | 'float16' = 'float32'): HeadParts {
+  const { hiddenSize } = config
+  const graph = new Graph()
+  const h = graph.input('h', 'float32', ['N', hiddenSize])
+  const given = graph.input('head', type, ['V', hiddenSize])
+  const head = type === 'float32' ? given : o.cast(given, 'float32')
+  const logits = o.gemm(h, head, { transB: true })
+  const probabilities = o.softmax(logits)
+  // The largest z and the largest P (never below 1/V, so its logarithm is safe) give log Σ exp z without another pass.
+  const largest = o.reduceMax(logits, [1])
+  const logSum = o.sub(largest, o.log(o.reduceMax(probabilities, [1])))
+  const inputs = new Map(Object.entries({ h, head: given }))
+  const part = (outputs: Record<string, Value>) => extract(inputs, new Map(Object.entries(outputs)))
+  return {
+    ...normFunctions(config),
+    learn: part({ logSum, dh: o.matmul(probabilities, head) }),
+    score: part({ logSum, largest, best: o.argMax(logits) }),
+    logits: part({ logits }),
+  }
+}
+
+function normFunctions({ hiddenSize, rmsNormEpsilon }: ModelConfig): Pick<HeadParts, 'normalise' | 'finish'> {
+  const graph = new Graph()
+  const x = graph.input('x', 'float32', ['N', hiddenSize])
+  const norm = graph.input('final_norm', 'float32', [hiddenSize])
+  const dh = graph.input('dh', 'float32', ['N', hiddenSize])
+  const h = o.rmsNorm(x, norm, rmsNormEpsilon).y
+  const [dx] = differentiate(new Map([[h, dh]]), [x]) as [Value]
+  const inputs = new Map(Object.entries({ x, final_norm: norm, dh }))
+  return {
+    normalise: extract(inputs, new Map([['h', h]])),
+    finish: extract(inputs, new Map([['dx', dx]])),
+  }
+}
+
+/** The head in one, for rows of the last layer's output that predict a target. */
 export interface HeadFunctions {
   /** x [N, hidden], labels int64 [N], final_norm, head [vocabulary, hidden] → loss [N, 1] and dx, of the sum of losses. */
   train: GraphFunction
@@ -16,22 +68,24 @@ export interface HeadFunctions {
 
 /** With `labelSmoothing` e, `train` learns (1 - e)·the label + e·the uniform distribution, as transformers' LabelSmoother. */
 export function headFunctions(config: ModelConfig, labelSmoothing = 0): HeadFunctions {
-  const { hiddenSize, vocabularySize, rmsNormEpsilon } = config
+  const { hiddenSize, vocabularySize } = config
+  const parts = headParts(config)
   const graph = new Graph()
   const x = graph.input('x', 'float32', ['N', hiddenSize])
   const labels = graph.input('labels', 'int64', ['N'])
   const norm = graph.input('final_norm', 'float32', [hiddenSize])
   const head = graph.input('head', 'float32', [vocabularySize, hiddenSize])
-  const h = o.rmsNorm(x, norm, rmsNormEpsilon).y
-  const logits = o.gemm(h, head, { transB: true })
+  const use = (part: GraphFunction, feeds: Record<string, Value>, output: string): Value =>
+    inline(graph, part, new Map(Object.entries(feeds))).get(output) as Value
 
-  // -log P[label] = log Σ exp z - z_label. The largest z and the largest P (never below 1/vocabulary, so its logarithm is
-  // safe) give the sum; z_label is a product with one row of the head. No other pass over the vocabulary is needed.
-  const probabilities = o.softmax(logits)
+  const h = use(parts.normalise, { x, final_norm: norm }, 'h')
+  const learnt = inline(graph, parts.learn, new Map(Object.entries({ h, head })))
+  const scored = inline(graph, parts.score, new Map(Object.entries({ h, head })))
+
+  // -log P[label] = log Σ exp z - z_label, and z_label is a product with one row of the head.
   const labelRows = o.gather(head, labels)
-  const logSum = o.sub(o.reduceMax(logits, [1]), o.log(o.reduceMax(probabilities, [1])))
-  const lossFor = (target: Value): Value => o.sub(logSum, o.reduceSum(o.mul(h, target), [1]))
-  const loss = lossFor(labelRows)
+  const lossFor = (logSum: Value | undefined, target: Value): Value =>
+    o.sub(logSum as Value, o.reduceSum(o.mul(h, target), [1]))
   // The mean of all logits is a product with the mean of the head's rows.
   const target =
     labelSmoothing === 0
@@ -41,13 +95,12 @@ export function headFunctions(config: ModelConfig, labelSmoothing = 0): HeadFunc
           o.mul(o.reduceMean(head, [0]), o.scalar(labelRows, labelSmoothing)),
         )
   // d loss / d h = P·E - E[label]: shorter by two passes over [N, vocabulary] than what the rules would write.
-  const dh = o.sub(o.matmul(probabilities, head), target)
-  const [dx] = differentiate(new Map([[h, dh]]), [x]) as [Value]
+  const dx = use(parts.finish, { x, final_norm: norm, dh: o.sub(learnt.get('dh') as Value, target) }, 'dx')
 
   const inputs = new Map(graph.inputs.map((input) => [input.name, input]))
   return {
-    train: extract(inputs, new Map([['loss', lossFor(target)], ['dx', dx]])), // prettier-ignore
-    evaluate: extract(inputs, new Map([['loss', loss], ['best', o.argMax(logits)]])), // prettier-ignore
-    logits: extract(inputs, new Map([['logits', logits]])),
+    train: extract(inputs, new Map([['loss', lossFor(learnt.get('logSum'), target)], ['dx', dx]])), // prettier-ignore
+    evaluate: extract(inputs, new Map([['loss', lossFor(scored.get('logSum'), labelRows)], ['best', scored.get('best') as Value]])), // prettier-ignore
+    logits: extract(inputs, new Map([['logits', use(parts.logits, { h, head }, 'logits')]])),
   }
 }

@@ -6,7 +6,8 @@ import type { Decoder } from './decoder.ts'
 import { decodingLayer } from './decoding-layer.ts'
 import { decoderTensors } from './decoder-tensors.ts'
 import { embed, type FrozenWeights } from './frozen-weights.ts'
-import { headFunctions } from './head.ts'
+import { headSlices } from './head-slices.ts'
+import { headParts } from './head.ts'
 import { layerTensors } from './layer-tensors.ts'
 
 interface Cache {
@@ -29,11 +30,10 @@ export async function createLayerDecoder(
     sessions.set(key, session)
     return session
   }
-  const head = await Session.create(headFunctions(config).logits, { threads })
-  const headTensors = {
-    final_norm: tensor('float32', weights.finalNorm.data, weights.finalNorm.shape),
-    head: tensor('float32', weights.head.data, weights.head.shape),
-  }
+  const parts = headParts(config, weights.head.type)
+  const normalise = await Session.create(parts.normalise, { threads })
+  const logitsOf = await Session.create(parts.logits, { threads })
+  const finalNorm = tensor('float32', weights.finalNorm.data, weights.finalNorm.shape)
   const tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
   const empty = (): Cache[] =>
     layers.map(() => {
@@ -46,7 +46,7 @@ export async function createLayerDecoder(
     async append(tokens) {
       const { hiddenSize } = config
       const common = decoderTensors(config, past, tokens.length)
-      let x = tensor('float32', embed(weights.embedding, tokens), [tokens.length, hiddenSize])
+      let x = tensor('float32', embed(config, weights.embedding, tokens), [tokens.length, hiddenSize])
       for (const [i, layer] of layers.entries()) {
         const { keys, values } = caches[i] as Cache
         const feeds = new Map([...common, ...(tensors[i] ?? []), ['x', x], ['past_keys', keys], ['past_values', values]]) // prettier-ignore
@@ -56,15 +56,20 @@ export async function createLayerDecoder(
       }
       past += tokens.length
       const last = (x.data as Float32Array).subarray((tokens.length - 1) * hiddenSize)
-      const feeds = new Map(Object.entries({ ...headTensors, x: tensor('float32', last, [1, hiddenSize]) }))
-      return (await head.run(feeds)).get('logits')?.data as Float32Array
+      const normalised = await normalise.run(new Map([['x', tensor('float32', last, [1, hiddenSize])], ['final_norm', finalNorm]])) // prettier-ignore
+      const logits = new Float32Array(config.vocabularySize)
+      for (const { first, head } of headSlices(weights.head, 1)) {
+        const outputs = await logitsOf.run(new Map([...normalised, ['head', head]]))
+        logits.set(outputs.get('logits')?.data as Float32Array, first)
+      }
+      return logits
     },
     reset() {
       caches = empty()
       past = 0
     },
     async dispose() {
-      for (const session of [...sessions.values(), head]) await session.dispose()
+      for (const session of [...sessions.values(), normalise, logitsOf]) await session.dispose()
     },
   }
 }

@@ -1,6 +1,8 @@
 import { InputError } from '../errors.ts'
-import { float32ToHalf } from '../formats/numbers.ts'
 import type { DataType, TensorData } from '../onnx/graph.ts'
+import { readHalf } from './read-half.ts'
+import { pieces } from './read-pieces.ts'
+import type { WeightSource } from './weights.ts'
 
 /**
  * How the frozen matrices of a decoder layer lie in memory. What computes with them always sees float32, except that
@@ -21,22 +23,28 @@ export interface StoredTensor {
   shape: readonly number[]
 }
 
-/** A matrix [out, in] in a format, by the names of frozenLinear's inputs. InputError where its width does not fit blocks. */
+/**
+ * The weight `path` [out, in] in a format, by the names of frozenLinear's inputs. InputError where its width does not fit blocks.
+ */
 export function storeLinear(
   name: string,
-  values: Float32Array,
+  source: WeightSource,
+  path: string,
   shape: readonly [number, number],
   format: LinearFormat,
 ): [string, StoredTensor][] {
   const [rows, columns] = shape
   switch (format) {
     case 'float32':
-      return [[name, { type: 'float32', data: values, shape }]]
+      return [[name, { type: 'float32', data: source.float32(path), shape }]]
     case 'float16':
-      return [[name, { type: 'float16', data: float32ToHalf(values), shape }]]
+      return [[name, { type: 'float16', data: readHalf(source, path), shape }]]
     case 'int8':
     case 'int8-gradients': {
-      const { whole, factors } = toInt8(values, rows)
+      const whole = new Int8Array(rows * columns)
+      const factors = new Float32Array(rows)
+      for (const { values, start } of pieces(source, path))
+        toInt8(values, columns, whole.subarray(start), factors.subarray(start / columns))
       return [
         [name, { type: 'int8', data: whole, shape }],
         [`${name}.factors`, { type: 'float32', data: factors, shape: [rows] }],
@@ -47,7 +55,10 @@ export function storeLinear(
         throw new InputError(
           `precision qlora needs layers whose width is a multiple of ${INT4_BLOCK}, but ${name} takes ${columns} inputs; choose precision small or exact`,
         )
-      const { packed, factors } = toInt4(values)
+      const packed = new Uint8Array((rows * columns) / 2)
+      const factors = new Float32Array((rows * columns) / INT4_BLOCK)
+      for (const { values, start } of pieces(source, path))
+        toInt4(values, packed.subarray(start / 2), factors.subarray(start / INT4_BLOCK))
       return [
         [name, { type: 'uint8', data: packed, shape: [rows, columns / 2] }],
         [`${name}.factors`, { type: 'float32', data: factors, shape: [rows, columns / INT4_BLOCK] }],
@@ -57,37 +68,30 @@ export function storeLinear(
 }
 
 /** Each row divided by its largest magnitude / 127. The factor of a row of zeros is 1. */
-function toInt8(values: Float32Array, rows: number): { whole: Int8Array; factors: Float32Array } {
-  const columns = values.length / rows
-  const factors = new Float32Array(rows).fill(1)
-  const whole = new Int8Array(values.length)
-  for (let row = 0; row < rows; row++) {
+function toInt8(values: Float32Array, columns: number, whole: Int8Array, factors: Float32Array): void {
+  for (let row = 0; row < values.length / columns; row++) {
     const [start, end] = [row * columns, (row + 1) * columns]
     let largest = 0
     for (let at = start; at < end; at++) largest = Math.max(largest, Math.abs(values[at] as number))
+    factors[row] = largest === 0 ? 1 : largest / 127
     if (largest === 0) continue
-    factors[row] = largest / 127
     const inverse = 127 / largest
     for (let at = start; at < end; at++) whole[at] = Math.round((values[at] as number) * inverse)
   }
-  return { whole, factors }
 }
 
 /**
  * As ggml's Q4_0: a block's factor is its value of largest magnitude / -8, so that this value is met exactly; an element is
  * factor·(n - 8) with n in 0..15. Two elements a byte, the earlier in the low half.
  */
-function toInt4(values: Float32Array): { packed: Uint8Array; factors: Float32Array } {
-  const factors = new Float32Array(values.length / INT4_BLOCK)
-  const packed = new Uint8Array(values.length / 2)
-  for (let block = 0; block < factors.length; block++) {
-    const start = block * INT4_BLOCK
+function toInt4(values: Float32Array, packed: Uint8Array, factors: Float32Array): void {
+  for (let start = 0; start < values.length; start += INT4_BLOCK) {
     let extreme = 0
     for (let at = start; at < start + INT4_BLOCK; at++) {
       const value = values[at] as number
       if (Math.abs(value) > Math.abs(extreme)) extreme = value
     }
-    factors[block] = extreme / -8
+    factors[start / INT4_BLOCK] = extreme / -8
     const inverse = extreme === 0 ? 0 : -8 / extreme
     for (let at = start; at < start + INT4_BLOCK; at += 2) {
       const low = Math.min(15, Math.round((values[at] as number) * inverse) + 8)
@@ -95,5 +99,4 @@ function toInt4(values: Float32Array): { packed: Uint8Array; factors: Float32Arr
       packed[at >> 1] = low | (high << 4)
     }
   }
-  return { packed, factors }
 }

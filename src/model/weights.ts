@@ -28,6 +28,8 @@ export interface WeightSource {
   readonly infos: ReadonlyMap<string, WeightInfo>
   /** Decoded to float32, row-major, a fresh buffer each time. InputError that names tensor and file where it is missing. */
   float32(name: string): Float32Array
+  /** The same of the first dimension's entries from `from` up to `to`: a matrix piece by piece. */
+  rows(name: string, from: number, to: number): Float32Array
   /** The stored bytes, undecoded (little-endian), a fresh buffer each time. */
   bytes(name: string): Uint8Array
   close(): void

@@ -40,10 +40,9 @@ class WholeGraph {
   embedded(rows: string | number, length: string): Value {
     const ids = this.graph.input('input_ids', 'int64', [rows, length])
     const tokens = typeof rows === 'string' ? `${rows}*${length}` : length
-    return o.reshape(o.gather(this.constant(this.#model.weights.embedding), ids), [
-      tokens,
-      this.#model.config.hiddenSize,
-    ])
+    const { embedding } = this.#model.weights
+    if (embedding.at === 'file') throw new Error('one graph of all needs the embedding in memory')
+    return o.reshape(o.gather(this.constant(embedding.matrix), ids), [tokens, this.#model.config.hiddenSize])
   }
 
   common(rows: string | number, length: string, seen = length): Map<string, Value> {

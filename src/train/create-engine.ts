@@ -19,7 +19,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { config, layout, threads, adapter = NO_ADAPTER, regularization = NO_REGULARIZATION } = options
   const layers = adapterLayers(config, adapter)
   const plan = planOf(options)
-  const weights = loadFrozenWeights(config, options.weights, plan.linear)
+  const weights = loadFrozenWeights(config, options.weights, {
+    linear: plan.linear,
+    wholeEmbedding: layout === 'whole',
+  })
   switch (layout) {
     case 'by-layer':
       return new ByLayerEngine(config, weights, adapter, layers, plan, regularization, {

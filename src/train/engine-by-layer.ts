@@ -142,7 +142,7 @@ export class ByLayerEngine implements Engine {
   }
 
   #embedded(batch: Batch): Tensor {
-    const rows = embed(this.#weights.embedding, batch.inputIds)
+    const rows = embed(this.#config, this.#weights.embedding, batch.inputIds)
     return tensor('float32', rows, [batch.rows * batch.length, this.#config.hiddenSize])
   }
 

@@ -60,6 +60,7 @@ export interface Regularization {
 
 export interface EngineOptions {
   config: ModelConfig
+  /** Stays open as long as the engine is used: what is needed by rows is read when it is needed. */
   weights: WeightSource
   /** Undefined: the base model alone, for evaluation. */
   adapter: Adapter | undefined

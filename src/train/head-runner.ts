@@ -1,25 +1,34 @@
 import type { Tensor } from 'onnxruntime-node'
 import type { ModelConfig } from '../model/config.ts'
-import type { FrozenWeights } from '../model/frozen-weights.ts'
-import { headFunctions, type HeadFunctions } from '../model/head.ts'
+import { vocabularyRows, type FrozenWeights, type VocabularyMatrix } from '../model/frozen-weights.ts'
+import { headSlices } from '../model/head-slices.ts'
+import { headParts, type HeadParts } from '../model/head.ts'
 import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
-/**
- * Rows of the output head at a time: the logits of one chunk are all that is ever held. Each chunk reads the whole head
- * once, so that 256 rows are a fifth faster than 128, at 75 MB more for a vocabulary of 49152.
- */
-const CHUNK = 256
-const FRUGAL_CHUNK = 64
+/** Rows that pass the whole head together: it is read once for so many. */
+const CHUNK = 512
 
-/** The output head over the rows that predict a target, in chunks. */
+interface Chunk {
+  places: Int32Array
+  labels: Int32Array
+  /** [rows, hidden]: before and after the final norm. */
+  x: Tensor
+  h: Tensor
+}
+
+/** The output head over the rows that predict a target: a chunk of rows at a time, a slice of the vocabulary at a time. */
 export class HeadRunner {
   readonly #width: number
   readonly #options: SessionOptions
-  readonly #functions: HeadFunctions
-  readonly #weights: readonly [string, Tensor][]
-  readonly #sessions = new Map<keyof HeadFunctions, Promise<Session>>()
+  readonly #parts: HeadParts
+  readonly #norm: [string, Tensor]
+  readonly #head: VocabularyMatrix
+  readonly #smoothing: number
+  /** The mean of the head's rows, for label smoothing. */
+  #mean: Float32Array | undefined
+  readonly #sessions = new Map<keyof HeadParts, Promise<Session>>()
 
   constructor(
     config: ModelConfig,
@@ -29,20 +38,34 @@ export class HeadRunner {
   ) {
     this.#width = config.hiddenSize
     this.#options = options
-    this.#functions = headFunctions(config, labelSmoothing)
-    this.#weights = [
-      ['final_norm', tensor('float32', finalNorm.data, finalNorm.shape)],
-      ['head', tensor('float32', head.data, head.shape)],
-    ]
+    this.#parts = headParts(config, head.type)
+    this.#norm = ['final_norm', tensor('float32', finalNorm.data, finalNorm.shape)]
+    this.#head = head
+    this.#smoothing = labelSmoothing
   }
 
   /** `x` [places, hidden], the last layer's output. Returns the sum of losses and its gradient by x, zero elsewhere. */
   async train(x: Tensor, supervised: SupervisedRows): Promise<TokenLoss & { dx: Tensor }> {
     const dx = new Float32Array(x.size)
     let lossSum = 0
-    for await (const { outputs, places } of this.#chunks('train', x, supervised)) {
-      for (const loss of outputs.get('loss')?.data as Float32Array) lossSum += loss
-      scatterRows(outputs.get('dx')?.data as Float32Array, places, this.#width, dx)
+    for await (const chunk of this.#chunks(x, supervised)) {
+      const rows = chunk.places.length
+      const logSums = new Float64Array(rows).fill(-Infinity)
+      const dh = new Float32Array(rows * this.#width)
+      for (const { head } of this.#slices(rows)) {
+        const outputs = await this.#run('learn', [['h', chunk.h], ['head', head]]) // prettier-ignore
+        const [more, gradient] = [floats(outputs, 'logSum'), floats(outputs, 'dh')]
+        for (let row = 0; row < rows; row++) {
+          const { sum, before, share } = joined(logSums[row] as number, more[row] as number)
+          logSums[row] = sum
+          addScaled(dh, before, gradient, share, row * this.#width, (row + 1) * this.#width)
+        }
+      }
+      const targets = this.#targets(chunk.labels)
+      lossSum += lossOf(logSums, chunk.h, targets)
+      for (let i = 0; i < dh.length; i++) dh[i] = (dh[i] as number) - (targets[i] as number)
+      const finished = await this.#run('finish', [['x', chunk.x], ['dh', tensor('float32', dh, chunk.x.dims)]]) // prettier-ignore
+      scatterRows(floats(finished, 'dx'), chunk.places, this.#width, dx)
     }
     return { lossSum, tokens: supervised.places.length, dx: tensor('float32', dx, x.dims) }
   }
@@ -50,47 +73,124 @@ export class HeadRunner {
   async evaluate(x: Tensor, supervised: SupervisedRows): Promise<TokenLoss & { correct: number }> {
     let lossSum = 0
     let correct = 0
-    for await (const { outputs, labels } of this.#chunks('evaluate', x, supervised)) {
-      for (const loss of outputs.get('loss')?.data as Float32Array) lossSum += loss
-      const best = outputs.get('best')?.data as BigInt64Array
-      for (const [i, label] of labels.entries()) if (best[i] === label) correct++
+    for await (const { labels, h } of this.#chunks(x, supervised)) {
+      const logSums = new Float64Array(labels.length).fill(-Infinity)
+      const largest = new Float32Array(labels.length).fill(-Infinity)
+      const best = new Int32Array(labels.length)
+      for (const { first, head } of this.#slices(labels.length)) {
+        const outputs = await this.#run('score', [['h', h], ['head', head]]) // prettier-ignore
+        const [more, highest] = [floats(outputs, 'logSum'), floats(outputs, 'largest')]
+        const places = outputs.get('best')?.data as BigInt64Array
+        for (let row = 0; row < labels.length; row++) {
+          logSums[row] = joined(logSums[row] as number, more[row] as number).sum
+          // The first of equal ones, as in one pass over all. Not a number is never larger.
+          if (!((highest[row] as number) > (largest[row] as number))) continue
+          largest[row] = highest[row] as number
+          best[row] = first + Number(places[row])
+        }
+      }
+      lossSum += lossOf(logSums, h, vocabularyRows(this.#head, labels))
+      for (const [row, label] of labels.entries()) if (best[row] === label) correct++
     }
     return { lossSum, tokens: supervised.places.length, correct }
   }
 
   /** Of every row of x: [rows, vocabulary]. */
   async logits(x: Tensor): Promise<Float32Array> {
-    const outputs = await (await this.#session('logits')).run(new Map([...this.#weights, ['x', x]]))
-    return outputs.get('logits')?.data as Float32Array
+    const [rows, vocabulary] = [x.dims[0] as number, this.#head.shape[0] as number]
+    const h = (await this.#run('normalise', [['x', x]])).get('h') as Tensor
+    const logits = new Float32Array(rows * vocabulary)
+    for (const { first, head } of this.#slices(rows)) {
+      const part = floats(await this.#run('logits', [['h', h], ['head', head]]), 'logits') // prettier-ignore
+      const width = part.length / rows
+      for (let row = 0; row < rows; row++)
+        logits.set(part.subarray(row * width, (row + 1) * width), row * vocabulary + first)
+    }
+    return logits
   }
 
-  async *#chunks(pass: 'train' | 'evaluate', x: Tensor, supervised: SupervisedRows) {
-    const session = await this.#session(pass)
-    const chunk = this.#options.frugal ? FRUGAL_CHUNK : CHUNK
-    for (let start = 0; start < supervised.places.length; start += chunk) {
-      const places = supervised.places.subarray(start, start + chunk)
-      const labels = BigInt64Array.from(supervised.labels.subarray(start, start + chunk), BigInt)
+  async *#chunks(x: Tensor, supervised: SupervisedRows): AsyncGenerator<Chunk> {
+    for (let start = 0; start < supervised.places.length; start += CHUNK) {
+      const places = supervised.places.subarray(start, start + CHUNK)
+      const labels = supervised.labels.subarray(start, start + CHUNK)
       const rows = gatherRows(x.data as Float32Array, places, this.#width)
-      const feeds = new Map([
-        ...this.#weights,
-        ['x', tensor('float32', rows, [places.length, this.#width])],
-        ['labels', tensor('int64', labels, [places.length])],
-      ] as const)
-      yield { outputs: await session.run(feeds), places, labels }
+      const taken = tensor('float32', rows, [places.length, this.#width])
+      const h = (await this.#run('normalise', [['x', taken]])).get('h') as Tensor
+      yield { places, labels, x: taken, h }
     }
   }
 
-  #session(pass: keyof HeadFunctions): Promise<Session> {
+  #slices(rows: number) {
+    return headSlices(this.#head, rows, this.#options.frugal)
+  }
+
+  /** What each row learns, as rows of the head: their product with h is the logit that the loss subtracts. */
+  #targets(labels: Int32Array): Float32Array {
+    const rows = vocabularyRows(this.#head, labels)
+    if (this.#smoothing === 0) return rows
+    this.#mean ??= meanRow(this.#head)
+    for (let i = 0; i < rows.length; i++)
+      rows[i] =
+        (1 - this.#smoothing) * (rows[i] as number) +
+        this.#smoothing * (this.#mean[i % this.#width] as number)
+    return rows
+  }
+
+  async #run(part: keyof HeadParts, feeds: [string, Tensor][]): Promise<Map<string, Tensor>> {
     const session =
-      this.#sessions.get(pass) ??
-      Session.create(this.#functions[pass], profiledAs(`head-${pass}`, this.#options))
-    this.#sessions.set(pass, session)
-    return session
+      this.#sessions.get(part) ?? Session.create(this.#parts[part], profiledAs(`head-${part}`, this.#options))
+    this.#sessions.set(part, session)
+    return (await session).run(new Map([this.#norm, ...feeds]))
   }
 
   async dispose(): Promise<void> {
     for (const session of this.#sessions.values()) await (await session).dispose()
   }
+}
+
+/** log(exp a + exp b), and the parts of it that a and b are. */
+function joined(a: number, b: number): { sum: number; before: number; share: number } {
+  const sum = Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))
+  return { sum, before: Math.exp(a - sum), share: Math.exp(b - sum) }
+}
+
+function floats(outputs: ReadonlyMap<string, Tensor>, name: string): Float32Array {
+  return outputs.get(name)?.data as Float32Array
+}
+
+/** sum = sum·before + more·share, from `start` up to `end`. */
+function addScaled(
+  sum: Float32Array,
+  before: number,
+  more: Float32Array,
+  share: number,
+  start: number,
+  end: number,
+): void {
+  for (let i = start; i < end; i++) sum[i] = (sum[i] as number) * before + (more[i] as number) * share
+}
+
+/** The sum over the rows of log Σ exp z - h·target. */
+function lossOf(logSums: Float64Array, { data }: Tensor, targets: Float32Array): number {
+  const h = data as Float32Array
+  const width = h.length / logSums.length
+  let loss = 0
+  for (const [row, logSum] of logSums.entries()) {
+    let logit = 0
+    for (let i = row * width; i < (row + 1) * width; i++) logit += (h[i] as number) * (targets[i] as number)
+    loss += logSum - logit
+  }
+  return loss
+}
+
+function meanRow(matrix: VocabularyMatrix): Float32Array {
+  const [vocabulary, width] = matrix.shape as [number, number]
+  const sums = new Float64Array(width)
+  for (let token = 0; token < vocabulary; token++) {
+    const row = vocabularyRows(matrix, [token])
+    for (let i = 0; i < width; i++) sums[i] = (sums[i] as number) + (row[i] as number)
+  }
+  return Float32Array.from(sums, (sum) => sum / vocabulary)
 }
 
 function gatherRows(data: Float32Array, places: Int32Array, width: number): Float32Array {

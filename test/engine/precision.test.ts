@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openBaseModel } from '../../src/base/open-base-model.ts'
-import { halfToFloat32, float32ToHalf } from '../../src/formats/numbers.ts'
+import {
+  bfloat16ToFloat32,
+  float32ToBfloat16,
+  float32ToHalf,
+  halfToFloat32,
+} from '../../src/formats/numbers.ts'
 import type { Precision } from '../../src/model/precision.ts'
 import type { WeightInfo, WeightSource } from '../../src/model/weights.ts'
 import { makeBatch } from '../../src/train/batch.ts'
@@ -46,10 +51,21 @@ function changed(
   change: (values: Float32Array, info: WeightInfo) => Float32Array,
 ): WeightSource {
   const infos = new Map(Array.from(source.infos, ([name, info]) => [name, { ...info, type }]))
+  const float32 = (name: string) => change(source.float32(name), infos.get(name) as WeightInfo)
   return {
     infos,
-    float32: (name) => change(source.float32(name), infos.get(name) as WeightInfo),
-    bytes: (name) => source.bytes(name),
+    float32,
+    rows(name, from, to) {
+      const values = float32(name)
+      const width = values.length / (infos.get(name)?.shape[0] ?? 1)
+      return values.slice(from * width, to * width)
+    },
+    bytes(name) {
+      const values = float32(name)
+      const stored =
+        type === 'F16' ? float32ToHalf(values) : type === 'BF16' ? float32ToBfloat16(values) : values
+      return new Uint8Array(stored.buffer)
+    },
     close: () => source.close(),
   }
 }
@@ -89,8 +105,11 @@ for (const name of MODELS)
   })
 
 test('a base of 16 bits stays in 16 bits and gives the same gradients', async () => {
+  // What both formats hold: bfloat16's 8 bits of fraction, within float16's range.
   const half = (type: WeightInfo['type']) => (source: WeightSource) =>
-    changed(source, type, (values) => halfToFloat32(float32ToHalf(values)))
+    changed(source, type, (values) =>
+      halfToFloat32(float32ToHalf(bfloat16ToFloat32(float32ToBfloat16(values)))),
+    )
   const want = await step('tiny-qwen2', 'exact', half('F32'))
   for (const type of ['F16', 'BF16'] as const) {
     const got = await step('tiny-qwen2', 'exact', half(type))

@@ -20,12 +20,15 @@ export async function tinyEngine(
   change: (adapter: Adapter) => Adapter | undefined = (adapter) => adapter,
 ): Promise<Engine> {
   const { config, weights, close } = openBaseModel(goldenDir(name))
-  try {
-    const adapter = change(readStartAdapter(goldenDir(name)))
-    return await createEngine({ config, weights, adapter, layout, threads: 1 })
-  } finally {
-    close()
-  }
+  const adapter = change(readStartAdapter(goldenDir(name)))
+  const engine = await createEngine({ config, weights, adapter, layout, threads: 1 })
+  const dispose = engine.dispose.bind(engine)
+  return Object.assign(engine, {
+    dispose: async () => {
+      await dispose()
+      close()
+    },
+  })
 }
 
 /** Random tokens of which the last two thirds are targets. */

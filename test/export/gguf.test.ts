@@ -56,9 +56,16 @@ for (const model of ['tiny-llama', 'tiny-qwen2', 'tiny-qwen3', 'tiny-llama3-rope
     const { json: __, ...expected } = base.config
     assert.deepEqual(config, expected)
     assert.deepEqual([...gguf.weights.infos.keys()].sort(), [...base.weights.infos.keys()].sort())
-    for (const name of base.weights.infos.keys())
+    for (const [name, { shape }] of base.weights.infos) {
       // A step is the block's largest magnitude / 127; the error is at most half of one, and half's rounding of the scale.
       assert(relativeError(gguf.weights.float32(name), base.weights.float32(name)) < 0.5 / 127 + 1e-3, name)
+      // A piece from the middle of a head on, where q and k have their rows in another order.
+      for (const { weights } of [gguf, base]) {
+        const [whole, width] = [weights.float32(name), shape[1] ?? 1]
+        const to = Math.min(21, shape[0] as number)
+        assert.deepEqual(weights.rows(name, 3, to), whole.slice(3 * width, to * width), name)
+      }
+    }
     assert.equal(gguf.tokenizer?.chatTemplate, base.tokenizer?.chatTemplate)
     assert.deepEqual(gguf.tokenizer?.eos, base.tokenizer?.eos)
     assert.deepEqual(gguf.tokenizer?.pad, base.tokenizer?.pad)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   bfloat16ToFloat32,
+  bfloat16ToHalf,
   float32ToBfloat16,
   float32ToHalf,
   halfToFloat32,
@@ -57,4 +58,8 @@ test("rounding is numpy's for half and gguf-py's for bfloat16", () => {
     const values = new Float32Array(fixture(name, 'values').buffer)
     assert.deepEqual(convert(values), new Uint16Array(fixture(name, 'bits').buffer))
   }
+})
+
+test('every bfloat16 becomes the half that its float32 becomes', () => {
+  assert.deepEqual(bfloat16ToHalf(every16.slice()), float32ToHalf(bfloat16ToFloat32(every16)))
 })

@@ -228,8 +228,9 @@ test('rope tables hold the angles of each position', () => {
 test('weights of another shape are refused with both shapes', () => {
   const config = parseModelConfig(llama, 'config.json')
   const infos = new Map([['model.embed_tokens.weight', { name: '', type: 'F32' as const, shape: [384, 95] }]])
-  const source = { infos, float32: () => new Float32Array(), bytes: () => new Uint8Array(), close: () => {} }
-  assert.throws(() => loadFrozenWeights(config, source), {
+  const none = () => new Float32Array()
+  const source = { infos, float32: none, rows: none, bytes: () => new Uint8Array(), close: () => {} }
+  assert.throws(() => loadFrozenWeights(config, source, { linear: 'float32', wholeEmbedding: false }), {
     name: 'InputError',
     message: /model\.embed_tokens\.weight is \[384, 95\], but config\.json asks for \[384, 96\]/,
   })
