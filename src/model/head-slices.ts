@@ -17,7 +17,7 @@ export interface HeadSlice {
 }
 
 /** How many tokens a slice has for so many rows. The format plays no part: the same sums in each. */
-export function sliceTokens(
+function sliceTokens(
   [vocabulary, width]: readonly [number, number],
   rows: number,
   frugal: boolean,
