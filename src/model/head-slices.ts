@@ -17,11 +17,7 @@ export interface HeadSlice {
 }
 
 /** How many tokens a slice has for so many rows. The format plays no part: the same sums in each. */
-function sliceTokens(
-  [vocabulary, width]: readonly [number, number],
-  rows: number,
-  frugal: boolean,
-): number {
+function sliceTokens([vocabulary, width]: readonly [number, number], rows: number, frugal: boolean): number {
   const share = frugal ? FRUGAL : 1
   const most = Math.min(MOST_LOGITS / share / Math.max(1, rows), MOST_WEIGHTS / share / width)
   return Math.min(vocabulary, Math.max(1, Math.floor(most)))
