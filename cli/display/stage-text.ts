@@ -14,7 +14,7 @@ export function stageText(
       return ''
     case 'running':
     case 'retrying': {
-      const doing = isWorkedOn ? progressText(progress) : 'waiting for a worker'
+      const doing = isWorkedOn ? progressText(stage.name, progress) : 'waiting for a worker'
       const why =
         stage.attempts > 1 && stage.failure ? ` · attempt ${stage.attempts}: ${stage.failure.message}` : ''
       return `${doing}${why}`
@@ -31,17 +31,23 @@ export function stageText(
   }
 }
 
-function progressText(progress: StageProgress | undefined): string {
+function progressText(name: string, progress: StageProgress | undefined): string {
   if (progress === undefined) return 'starting'
-  const { phase, done, total, loss, tokensPerSecond, secondsLeft } = progress
-  const what = phase === 'train' ? 'step' : phase
+  const { phase, done, total, loss, evalLoss, bestStep, tokensPerSecond, secondsLeft } = progress
+  const aside = name === 'train' && phase === 'evaluate' ? 'evaluating after step' : phase
+  const what = phase === 'train' ? 'step' : aside
   const of = total === undefined ? '' : ` of ${formatCount(total)}`
   return [
     total === undefined && done === 0 ? what : `${what} ${formatCount(done)}${of}`,
     ...(loss === undefined ? [] : [`loss ${formatLoss(loss)}`]),
+    ...(evalLoss === undefined ? [] : [`evaluated ${formatLoss(evalLoss)}${best(bestStep)}`]),
     ...(tokensPerSecond === undefined ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
     ...(secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]),
   ].join(' · ')
+}
+
+function best(step: number | undefined): string {
+  return step === undefined ? '' : ` (best after step ${formatCount(step)})`
 }
 
 /** Seconds that the stage has taken so far, or took. */

@@ -42,11 +42,18 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
         lastLoss,
         tokensPerSecond,
         resumedFromStep,
+        evaluations,
+        stoppedEarly,
         rollbacks = [],
       } = summary as unknown as TrainSummary
       return [
-        `${formatCount(steps)} steps`,
+        `${formatCount(steps)} steps${stoppedEarly ? ', stopped early' : ''}`,
         `loss ${formatLoss(firstLoss)} → ${formatLoss(lastLoss)}`,
+        ...(evaluations === undefined
+          ? []
+          : [
+              `best evaluation ${formatLoss(evaluations.bestLoss)} after step ${formatCount(evaluations.bestStep)}`,
+            ]),
         `${formatCount(tokensPerSecond)} tokens/s`,
         ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
         ...rollbacks.map(({ step, to, reason }) => `${reason} at step ${step}: went back to ${to}`),

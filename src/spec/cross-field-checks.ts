@@ -85,10 +85,27 @@ function trainProblems(train: Fields): Problem[] {
         text: `must have ${names.join(' or ')} for lrSchedulerType ${schedule}; for example ${example}`,
       })
   }
-  needs('cosine_with_min_lr', ['minLr', 'minLrRate'], '{minLrRate: 0.1}')
+  for (const name of ['cosine_with_min_lr', 'cosine_warmup_with_min_lr'])
+    needs(name, ['minLr', 'minLrRate'], '{minLrRate: 0.1}')
   needs('warmup_stable_decay', ['numDecaySteps'], '{numDecaySteps: 100}')
-  return problems
+  return [...problems, ...evaluationProblems(train)]
 }
+
+/** What follows evaluations during training needs them. */
+function evaluationProblems(train: Fields): Problem[] {
+  if (train['evalStrategy'] === 'steps' || train['evalStrategy'] === 'epoch') return []
+  const needy = [
+    ...['evalSteps', 'earlyStoppingPatience'].filter((name) => train[name] !== undefined),
+    ...(train['loadBestModelAtEnd'] === true ? ['loadBestModelAtEnd'] : []),
+    ...(isMetricSchedule(train['lrSchedulerType']) ? ['lrSchedulerType'] : []),
+  ]
+  return needy.map((name) => ({
+    path: ['spec', 'train', name],
+    text: `follows evaluations during training, of which there are none; add evalStrategy: epoch (or steps), or delete ${name}`,
+  }))
+}
+
+const isMetricSchedule = (name: unknown): boolean => name === 'reduce_lr_on_plateau' || name === 'greedy'
 
 function duplicates(value: unknown, path: readonly PropertyKey[]): Problem[] {
   const entries = list(value)

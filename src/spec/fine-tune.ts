@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { FAILURE_KINDS } from '../failures/failure-kind.ts'
 import { FAILURES } from '../failures/failures.ts'
+import { evaluationFields } from './evaluation-fields.ts'
 import { loraFields } from './lora-fields.ts'
 import { scheduleFields } from './schedule-fields.ts'
 
@@ -315,6 +316,7 @@ const train = z
       .describe(
         'CPU threads of the trainer; auto: the cores it may use. The result is exact for one number of threads.',
       ),
+    ...evaluationFields,
     loggingSteps: count(1).default(1).describe('A line of loss and rate every so many steps.'),
     divergence,
     checkpoint,

@@ -10,13 +10,16 @@ export function childOptions(context: StageContext): RunChildOptions {
   let latest: Progress | undefined
   const tell = (): void => {
     if (latest === undefined) return
-    const { phase, step, steps, loss, trainedTokens, tokensPerSecond, secondsLeft } = latest
+    const { phase, step, steps, loss, evalLoss, bestStep, trainedTokens, tokensPerSecond, secondsLeft } =
+      latest
     context.progress({
       phase,
       done: step,
       total: steps,
       trainedTokens,
       ...(loss !== undefined && { loss }),
+      ...(evalLoss !== undefined && { evalLoss }),
+      ...(bestStep !== undefined && { bestStep }),
       ...(tokensPerSecond !== undefined && { tokensPerSecond }),
       ...(secondsLeft !== undefined && { secondsLeft }),
       unsaved: { steps: Math.max(0, step - kept.step), seconds: (clock.now() - kept.at) / 1000 },

@@ -9,6 +9,9 @@ export interface StageProgress {
   total?: number
   /** Mean loss of the last step's targets. */
   loss?: number
+  /** Of the newest evaluation during training, and the step of the best one. */
+  evalLoss?: number
+  bestStep?: number
   trainedTokens?: number
   tokensPerSecond?: number
   secondsLeft?: number

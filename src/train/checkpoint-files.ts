@@ -53,14 +53,16 @@ export class CheckpointFiles {
 
   /** Whole or not at all: two files on this disk first, then in the store, the manifest and the pointer last. */
   async save(state: TrainingState): Promise<void> {
-    const { step, exact } = state.record
+    const { step, exact, evaluation } = state.record
+    const { bestStep, bestLoss } = evaluation ?? {}
     const dir = join(this.#scratchDir, `checkpoint-${step}`)
     await mkdir(dir, { recursive: true })
     try {
       await writeState(dir, state)
       const files = STATE_FILES.map((name) => ({ name, path: join(dir, name) }))
+      const meta = { exact, ...(bestStep !== undefined && { bestStep, bestLoss }) }
       const options = { keepLast: this.#keepLast }
-      await saveCheckpoint(this.#store, this.#lease, this.#prefix, step, files, { exact }, options)
+      await saveCheckpoint(this.#store, this.#lease, this.#prefix, step, files, meta, options)
     } finally {
       await rm(dir, { recursive: true, force: true })
     }

@@ -15,11 +15,12 @@ export class CheckpointSaver {
 
   /** The state is handed over, not copied: its arrays are empty afterwards. Errors as CheckpointFiles.save's. */
   async save(state: TrainingState): Promise<void> {
-    const { adapter, moments } = state
+    const { adapter, moments, best } = state
     const arrays = [
       ...Array.from(adapter.values(), ({ data }) => data),
       ...moments.first.values(),
       ...moments.second.values(),
+      ...(best?.values() ?? []),
     ]
     this.#thread.postMessage(
       state,

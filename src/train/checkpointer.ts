@@ -38,9 +38,11 @@ export class Checkpointer {
     return this.#savedStep
   }
 
-  due(step: number): boolean {
+  /** `isWanted`: this step is one to keep, and waits for no interval. */
+  due(step: number, isWanted = false): boolean {
     const { everySteps, everySeconds, clock } = this.#options
     if (this.#underWay || step === this.#begunStep) return false
+    if (isWanted) return true
     const seconds = everySeconds === 'auto' ? checkpointInterval(this.#saveSeconds) : everySeconds
     return step - this.#begunStep >= everySteps || clock.now() - this.#begunAt >= seconds * 1000
   }

@@ -13,10 +13,10 @@ export interface ChildSummaries {
 /** Where the child is. Its age says whether the child still lives; its numbers are for people. */
 export interface Progress {
   phase: 'load' | 'train' | 'checkpoint' | 'evaluate'
-  /** train: optimizer steps done. evaluate: batches and sample answers done, over all models. */
+  /** train, and an evaluation within it: optimizer steps done. evaluate: batches and sample answers done, over all models. */
   step: number
   steps: number
-  /** Within the step that is running. */
+  /** Within the step, or within the evaluation, that is running. */
   microBatch: number
   layer: number
   /** Mean loss of the last step's targets. */
@@ -24,6 +24,9 @@ export interface Progress {
   learningRate?: number
   /** Before clipping. */
   gradientNorm?: number
+  /** Of the newest evaluation during training, and the step of the best one. */
+  evalLoss?: number
+  bestStep?: number
   /** Tokens of the rows, padding not counted. */
   trainedTokens: number
   tokensPerSecond?: number

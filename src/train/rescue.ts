@@ -11,6 +11,9 @@ import { copyState, type TrainingRecord, type TrainingState } from './training-s
  */
 const GOOD_STATE_EVERY = 25
 
+/** What training goes on with after it went back, beside the record and the adapter. */
+export type GoodState = Pick<TrainingState, 'moments' | 'best'>
+
 export interface RescueParts {
   engine: Engine
   record: TrainingRecord
@@ -31,11 +34,11 @@ export class Rescue {
   }
 
   /** Between two steps: keeps a state to go back to. A training that was resumed can go back no further than there. */
-  keep(moments: Readonly<AdamWState>): void {
+  keep(moments: Readonly<AdamWState>, best: TrainingState['best']): void {
     const { engine, record } = this.#parts
     const isDue = record.step % GOOD_STATE_EVERY === 0 && record.step !== this.#good?.record.step
     if (this.#good && (!isDue || this.isSuspicious)) return
-    this.#good = copyState(record, engine.adapter, moments)
+    this.#good = copyState(record, engine.adapter, moments, best)
   }
 
   /** The last losses were spikes: not a state to save. */
@@ -52,8 +55,8 @@ export class Rescue {
     return this.#parts.record.rescue.skipped.includes(step)
   }
 
-  /** After a step, with its loss: the moments to go on with where training went back, else undefined. NonFiniteError when the tries are spent. */
-  afterStep(loss: number): AdamWState | undefined {
+  /** After a step, with its loss: what to go on with where training went back, else undefined. NonFiniteError when the tries are spent. */
+  afterStep(loss: number): GoodState | undefined {
     const { record, settings } = this.#parts
     if (!isDiverging(record.rescue, loss, settings)) return undefined
     const { patience } = settings
@@ -62,21 +65,23 @@ export class Rescue {
     return this.#goBack('spike', steps, new NonFiniteError(said))
   }
 
-  /** Instead of a step that was not finite: as afterStep. */
-  afterNonFinite(error: NonFiniteError): AdamWState {
-    return this.#goBack('notFinite', [this.#parts.record.step], error)
+  /** Instead of a step, or after an evaluation, that was not finite; `step` led there and is left out. As afterStep. */
+  afterNonFinite(error: NonFiniteError, step: number): GoodState {
+    return this.#goBack('notFinite', [step], error)
   }
 
-  #goBack(reason: 'spike' | 'notFinite', leftOut: number[], error: NonFiniteError): AdamWState {
+  #goBack(reason: 'spike' | 'notFinite', leftOut: number[], error: NonFiniteError): GoodState {
     const { engine, record, settings, log } = this.#parts
     const { rollbacks, skipped } = record.rescue
     const good = this.#good
     if (good === undefined || rollbacks.length >= settings.tries) throw error
     const { step: from } = record
-    const { adapter, moments, record: kept } = copyOf(good)
+    const { adapter, moments, best, record: kept } = copyOf(good)
     for (const [name, { data }] of adapter) engine.adapter.tensors.get(name)?.data.set(data)
     delete record.firstLoss
     delete record.lastLoss
+    delete record.evaluation
+    delete record.metricSchedule
     Object.assign(record, kept)
     record.rescue = {
       ...kept.rescue,
@@ -90,7 +95,7 @@ export class Rescue {
       message: `${error.message}; went back to step ${record.step}, leaving out what it met, at half the rate`,
       fields: { from, to: record.step, reason, leftOut, rateFactor: this.rateFactor },
     })
-    return moments
+    return { moments, best }
   }
 }
 
@@ -102,5 +107,6 @@ function copyOf(state: TrainingState): TrainingState {
     record: structuredClone(state.record),
     adapter: state.adapter,
     moments: { step, first: copies(first), second: copies(second) },
+    best: state.best,
   }
 }

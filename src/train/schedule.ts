@@ -1,4 +1,4 @@
-/** transformers' names. reduce_lr_on_plateau is not among them: its rate is not a function of the step. */
+/** transformers' names; those whose rate is no function of the step are in metric-schedule.ts. */
 export type ScheduleName =
   | 'linear'
   | 'cosine'
@@ -8,6 +8,7 @@ export type ScheduleName =
   | 'constant_with_warmup'
   | 'inverse_sqrt'
   | 'cosine_with_min_lr'
+  | 'cosine_warmup_with_min_lr'
   | 'warmup_stable_decay'
 
 /** transformers' lr_scheduler_kwargs. Each schedule reads its own. */
@@ -18,6 +19,7 @@ export interface ScheduleOptions {
   timescale?: number
   minLr?: number
   minLrRate?: number
+  warmupLrRate?: number
   numDecaySteps?: number
   numStableSteps?: number
   minLrRatio?: number
@@ -40,11 +42,12 @@ const INVERSE_SQRT_TIMESCALE = 10_000
 
 /**
  * The rate of optimizer step `step`, counted from 0. Formulas of transformers' optimization.py; as there, the first step
- * of a warm-up has rate 0.
+ * of a warm-up has rate 0, but with cosine_warmup_with_min_lr.
  */
 export function learningRateAt(step: number, schedule: Schedule): number {
   const { name, learningRate, warmupSteps, totalSteps, options = {} } = schedule
   if (name === 'constant') return learningRate
+  if (name === 'cosine_warmup_with_min_lr') return learningRate * warmCosine(step, schedule)
   if (step < warmupSteps) {
     const least = name === 'warmup_stable_decay' ? (options.minLrRatio ?? 0) : 0
     return learningRate * ((step / warmupSteps) * (1 - least) + least)
@@ -80,6 +83,18 @@ export function learningRateAt(step: number, schedule: Schedule): number {
     case 'warmup_stable_decay':
       return learningRate * stableThenDecaying(step - warmupSteps, totalSteps - warmupSteps, options)
   }
+}
+
+/** Counts its steps from 1, unlike all the others. */
+function warmCosine(step: number, { learningRate, warmupSteps, totalSteps, options = {} }: Schedule): number {
+  const { warmupLrRate, numCycles = 0.5 } = options
+  if (step < warmupSteps)
+    return warmupLrRate === undefined
+      ? (step + 1) / warmupSteps
+      : warmupLrRate + ((1 - warmupLrRate) * step) / Math.max(1, warmupSteps - 1)
+  const least = options.minLrRate ?? (options.minLr ?? 0) / learningRate
+  const progress = (step - warmupSteps + 1) / Math.max(1, totalSteps - warmupSteps)
+  return Math.max(0, 0.5 * (1 + Math.cos(2 * Math.PI * numCycles * progress)) * (1 - least) + least)
 }
 
 function cosine(progress: number, cycles: number): number {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
+import { evaluateModel } from '../eval/evaluate-model.ts'
 import { openBaseModel } from '../base/open-base-model.ts'
-import { NonFiniteError } from '../errors.ts'
+import { InputError, NonFiniteError } from '../errors.ts'
 import type { BaseModel } from '../base/base-model.ts'
 import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
@@ -14,7 +15,10 @@ import { thisEnvironment } from './environment.ts'
 import { initialAdapter } from './lora-init.ts'
 import { readNamedRows } from './read-rows.ts'
 import type { TaskContext } from './task-context.ts'
-import { type Recheck, train } from './train.ts'
+import type { Recheck } from './recheck.ts'
+import { train } from './train.ts'
+import { metricLines } from './metric-lines.ts'
+import type { EvaluateNow } from './evaluations.ts'
 import type { TrainSettings } from './train-settings.ts'
 import type { TrainingRecord } from './training-state.ts'
 
@@ -54,6 +58,10 @@ export interface TrainSummary {
   exact: boolean
   /** This attempt's resume: the recorded loss and the one that was found. They are equal in the same environment, or memory is bad. */
   recheck?: Recheck
+  /** Of evaluations during training: how many, and the best by metricForBestModel. */
+  evaluations?: { count: number; bestStep: number; bestLoss: number }
+  /** The evaluations ended training before its last step. */
+  stoppedEarly?: true
   /** How often training went back because the loss ran away or was not finite, and what it left out. */
   rollbacks?: TrainingRecord['rescue']['rollbacks']
 }
@@ -107,6 +115,7 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
       report: context.report,
       log: context.log,
       rechecked: (found) => (recheck = found),
+      ...(settings.evalStrategy !== 'no' && { evaluate: evaluationOf(engine, task, context) }),
       save: async (state) => {
         const { step } = state.record
         await saver.save(state)
@@ -114,12 +123,22 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
       },
     })
     await writeAdapter(outDir, engine.adapter, task.origin)
-    const lines = record.metrics.map((line) => `${JSON.stringify(line)}\n`).join('')
-    await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(lines)])
+    await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(metricLines(record))])
     return { ...summaryOf(record, resumeFrom?.record.step), ...(recheck && { recheck }) }
   } finally {
     await saver.close()
   }
+}
+
+/** The held-out rows. They are read now, so that a training without them ends before its first step. */
+function evaluationOf(engine: Engine, task: TrainTask, { signal }: TaskContext): EvaluateNow {
+  const rows = readNamedRows(task.tokenizedDir, 'eval')
+  if (rows.count === 0)
+    throw new InputError(
+      `spec.train.evalStrategy is ${task.settings.evalStrategy}, but no row is held out; give files in spec.data.eval, raise spec.data.evalFraction, or delete evalStrategy`,
+    )
+  const batchSize = task.settings.perDeviceEvalBatchSize
+  return (report) => evaluateModel(engine, rows, { batchSize, signal, report })
 }
 
 function startOf(base: BaseModel, settings: TrainSettings) {
@@ -130,7 +149,7 @@ function startOf(base: BaseModel, settings: TrainSettings) {
 }
 
 function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined): TrainSummary {
-  const { step, trainedTokens, supervisedTokens, seconds, exact, metrics, rescue } = record
+  const { step, trainedTokens, supervisedTokens, seconds, exact, metrics, rescue, evaluation } = record
   const { firstLoss, lastLoss } = record
   if (firstLoss === undefined || lastLoss === undefined)
     throw new NonFiniteError('No step of this training had a finite loss; look at the rows')
@@ -145,6 +164,15 @@ function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined):
     lastLoss,
     ...(resumedFromStep !== undefined && { resumedFromStep }),
     exact,
+    ...(evaluation?.bestStep !== undefined &&
+      evaluation.bestLoss !== undefined && {
+        evaluations: {
+          count: evaluation.lines.length,
+          bestStep: evaluation.bestStep,
+          bestLoss: evaluation.bestLoss,
+        },
+      }),
+    ...(evaluation?.stopped && { stoppedEarly: true as const }),
     ...(rescue.rollbacks.length > 0 && { rollbacks: rescue.rollbacks }),
   }
 }

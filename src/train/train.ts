@@ -5,10 +5,15 @@ import { Checkpointer } from './checkpointer.ts'
 import type { LogLine, Progress } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import type { Engine } from './engine.ts'
-import { differences, type Environment } from './environment.ts'
-import { Rescue } from './rescue.ts'
-import { learningRateAt, type Schedule } from './schedule.ts'
+import type { Environment } from './environment.ts'
+import { type EvaluateNow, Evaluations } from './evaluations.ts'
+import { Meter } from './meter.ts'
+import { isMetricSchedule } from './metric-schedule.ts'
 import { packRows } from './pack-rows.ts'
+import { recheck, type Recheck } from './recheck.ts'
+import { Rescue, type GoodState } from './rescue.ts'
+import { learningRateAt } from './schedule.ts'
+import { startingRecord } from './starting-record.ts'
 import { planSteps, type StepPlan } from './step-plan.ts'
 import type { TrainSettings } from './train-settings.ts'
 import { type StepResult, trainStep } from './train-step.ts'
@@ -29,19 +34,14 @@ export interface TrainJob {
   save: (state: TrainingState) => Promise<void>
   report: (progress: Progress) => void
   log: (line: LogLine) => void
+  /** Needed where settings.evalStrategy asks for evaluations. */
+  evaluate?: EvaluateNow
   /** Told once where a resumed training has something to compare with. */
   rechecked?: (recheck: Recheck) => void
 }
 
-/** The loss that a checkpoint recorded for what comes next, and the same computed again on resume. */
-export interface Recheck {
-  step: number
-  recorded: number
-  recomputed: number
-}
-
 /**
- * Trains to the last step and returns the record of it; engine.adapter then is the result. A job that was stopped, killed
+ * Trains to the last step, or to an early end, and returns the record of it; engine.adapter then is the result. A job that was stopped, killed
  * and resumed any number of times ends with the same bits as one that ran through, in the same environment.
  * Errors: InputError (nothing to learn from), NonFiniteError (nothing of that step was kept), StoppedError (state saved),
  * FencedError and others from `save`.
@@ -55,18 +55,13 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
     ...settings,
     groupByLength: settings.groupByLength ? lengths : undefined,
   })
-  const schedule: Schedule = {
-    name: settings.lrSchedulerType,
-    learningRate: settings.learningRate,
-    warmupSteps: plan.warmupSteps,
-    totalSteps: plan.steps,
-    options: settings.lrSchedulerKwargs,
-  }
+  const { lrSchedulerType: name, learningRate: highest, lrSchedulerKwargs: options } = settings
+  const schedule = { name, learningRate: highest, warmupSteps: plan.warmupSteps, totalSteps: plan.steps }
   const record = startingRecord(job, schedule)
   const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = settings
   const { loraplusLrRatio } = settings
-  const options = { beta1, beta2, epsilon, weightDecay, loraplusLrRatio }
-  const makeOptimizer = (moments: AdamWState | undefined) => new AdamW(engine.adapter, options, moments)
+  const makeOptimizer = (moments: AdamWState | undefined) =>
+    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay, loraplusLrRatio }, moments)
   let optimizer = makeOptimizer(job.resumeFrom?.moments)
   const checkpointer = new Checkpointer({
     ...settings.checkpoint,
@@ -94,68 +89,76 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   }
   const snapshot = async () => {
     refuseNonFinite()
-    const state = copyState(record, engine.adapter, optimizer.state)
+    const state = copyState(record, engine.adapter, optimizer.state, evaluations.best)
     const loss = record.step < plan.steps ? await probe(record.step) : Number.NaN
     if (Number.isFinite(loss)) state.record.probe = loss
     return state
   }
-  const meter = new Meter(job, record, plan)
-  const rescue = new Rescue({ engine, record, settings: settings.divergence, log })
-  /** Training went back: the state that it goes on from is made safe, before a kill finds a later one. */
-  const goOnWith = async (moments: AdamWState) => {
-    optimizer = makeOptimizer(moments)
-    meter.restart()
-    await checkpointer.settle()
+  const save = async () => {
     const state = await snapshot()
     checkpointer.begin(record.step, () => job.save(state))
   }
-  const recorded = job.resumeFrom?.record.probe
+  const meter = new Meter(job, record, plan)
+  const { adapter } = engine
+  const { evaluate, resumeFrom } = job
+  const best = resumeFrom?.best
+  const evaluations = new Evaluations({ adapter, record, plan, settings, meter, evaluate, best })
+  const rescue = new Rescue({ engine, record, settings: settings.divergence, log })
+  /** Training went back: the state that it goes on from is made safe, before a kill finds a later one. */
+  const goOnWith = async (state: GoodState) => {
+    optimizer = makeOptimizer(state.moments)
+    evaluations.goBack(state.best)
+    meter.restart()
+    await checkpointer.settle()
+    await save()
+  }
+  const rate = (): number => {
+    if (record.metricSchedule !== undefined) return record.metricSchedule.learningRate
+    if (isMetricSchedule(name)) throw new Error(`${name} has no state`)
+    return learningRateAt(record.step, { ...schedule, name, options })
+  }
+  const recorded = resumeFrom?.record.probe
   if (recorded !== undefined) job.rechecked?.(recheck(job, record, recorded, await probe(record.step)))
 
-  while (record.step < plan.steps) {
+  for (;;) {
+    const evaluated = evaluations.isDue() ? await evaluations.run().catch(nonFinite) : false
+    if (evaluated instanceof NonFiniteError) {
+      await goOnWith(rescue.afterNonFinite(evaluated, record.step - 1))
+      continue
+    }
+    const isDone = evaluated !== undefined && (record.step >= plan.steps || evaluations.hasStopped)
+    const isWanted = evaluated === true && settings.loadBestModelAtEnd
+    if (!rescue.isSuspicious && checkpointer.due(record.step, isWanted)) await save()
+    if (isDone) break
+    if (signal.aborted) {
+      meter.report('checkpoint', 0, 0)
+      await checkpointer.settle()
+      if (!rescue.isSuspicious && checkpointer.savedStep < record.step) await job.save(await snapshot())
+      throw new StoppedError(`Stopped after step ${record.step} of ${plan.steps}; its state is saved`)
+    }
     if (rescue.isLeftOut(record.step)) {
       record.step++
       continue
     }
-    rescue.keep(optimizer.state)
-    const learningRate = learningRateAt(record.step, schedule) * rescue.rateFactor
+    rescue.keep(optimizer.state, evaluations.best)
+    const learningRate = rate() * rescue.rateFactor
     const report = (microBatch: number, layer: number) => meter.report('train', microBatch, layer)
-    const outcome = await trainStep(record.step, learningRate, {
-      engine,
-      optimizer,
-      plan,
-      rows,
-      packs,
-      settings,
-      signal,
-      report,
-    }).catch(nonFinite)
+    const parts = { engine, optimizer, plan, rows, packs, settings, signal, report }
+    const outcome = await trainStep(record.step, learningRate, parts).catch(nonFinite)
     checkpointer.throwIfFailed()
     if (outcome instanceof NonFiniteError) {
-      await goOnWith(rescue.afterNonFinite(outcome))
+      await goOnWith(rescue.afterNonFinite(outcome, record.step))
     } else if (outcome) {
       advance(record, outcome, learningRate, plan, meter.seconds(), settings.loggingSteps)
       meter.stepDone(outcome, learningRate)
-      const moments = rescue.afterStep(outcome.loss)
-      if (moments) await goOnWith(moments)
-      else if (!rescue.isSuspicious && checkpointer.due(record.step)) {
-        const state = await snapshot()
-        checkpointer.begin(record.step, () => job.save(state))
-      }
-    }
-    if (signal.aborted && record.step < plan.steps) {
-      meter.report('checkpoint', 0, 0)
-      await checkpointer.settle()
-      if (!rescue.isSuspicious && checkpointer.savedStep < record.step) {
-        const state = await snapshot()
-        await job.save(state)
-      }
-      throw new StoppedError(`Stopped after step ${record.step} of ${plan.steps}; its state is saved`)
+      const good = rescue.afterStep(outcome.loss)
+      if (good) await goOnWith(good)
     }
   }
   meter.report('checkpoint', 0, 0)
   await checkpointer.settle()
   refuseNonFinite()
+  evaluations.loadBest()
   return record
 }
 
@@ -163,31 +166,6 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
 function nonFinite(error: unknown): NonFiniteError {
   if (error instanceof NonFiniteError) return error
   throw error
-}
-
-/** Compares what a resumed training begins with to what was recorded. What differs in the same environment is damage. */
-function recheck(
-  { environment, resumeFrom, log }: TrainJob,
-  record: TrainingRecord,
-  recorded: number,
-  recomputed: number,
-): Recheck {
-  const { step } = record
-  const isSameEnvironment = resumeFrom && differences(resumeFrom.record.environment, environment).length === 0
-  const fields = { step, recorded, recomputed, difference: Math.abs(recomputed - recorded) / recorded }
-  if (recorded === recomputed) {
-    log({ level: 'info', message: 'the loss that was recorded is found again', fields })
-  } else if (isSameEnvironment) {
-    record.exact = false
-    log({
-      level: 'error',
-      message: `possible silent corruption: resumed at step ${step}, the loss is ${recomputed} where ${recorded} was recorded`,
-      fields,
-    })
-  } else {
-    log({ level: 'warn', message: 'the loss differs from the one recorded elsewhere', fields })
-  }
-  return { step, recorded, recomputed }
 }
 
 function refuseRowsWithoutTarget(rows: NamedRows): void {
@@ -207,55 +185,6 @@ function packsOf(rows: NamedRows, { packedLength }: TrainSettings): number[][] {
     numbers.map((row) => rows.ids(row).length),
     packedLength,
   )
-}
-
-/** The record to go on from; puts a resumed state's adapter into the engine. */
-function startingRecord(
-  { engine, rows, environment, resumeFrom, log }: TrainJob,
-  schedule: Schedule,
-): TrainingRecord {
-  if (!resumeFrom)
-    return {
-      version: 2,
-      step: 0,
-      trainedTokens: 0,
-      supervisedTokens: 0,
-      seconds: 0,
-      unflushed: [],
-      metrics: [],
-      schedule: {
-        name: schedule.name,
-        learningRate: schedule.learningRate,
-        warmupSteps: schedule.warmupSteps,
-        totalSteps: schedule.totalSteps,
-      },
-      rows: rows.count,
-      environment,
-      exact: true,
-      rescue: { recent: [], streak: 0, skipped: [], rollbacks: [] },
-    }
-  const { probe: _, ...record } = structuredClone(resumeFrom.record)
-  if (record.rows !== rows.count || record.schedule.totalSteps !== schedule.totalSteps)
-    throw new InputError(
-      `The checkpoint of step ${record.step} belongs to a job of ${record.rows} rows and ${record.schedule.totalSteps} steps, not of ${rows.count} and ${schedule.totalSteps}; start this job under another name`,
-    )
-  for (const [name, { data }] of resumeFrom.adapter) engine.adapter.tensors.get(name)?.data.set(data)
-  const differ = differences(record.environment, environment)
-  log({
-    level: 'info',
-    message: 'resumed',
-    fields: { step: record.step, exact: record.exact && differ.length === 0 },
-  })
-  if (differ.length > 0) {
-    record.exact = false
-    log({
-      level: 'warn',
-      message: `resumed in another environment (${differ.join(', ')}): the result will differ in its last bits from an undisturbed run`,
-      fields: { was: record.environment, is: environment },
-    })
-  }
-  record.environment = environment
-  return record
 }
 
 function advance(
@@ -284,65 +213,4 @@ function advance(
     seconds,
   })
   record.unflushed = []
-}
-
-/** Time and speed. The time of attempts that were lost is not counted: `record` knows only steps that count. */
-class Meter {
-  readonly #job: TrainJob
-  readonly #record: TrainingRecord
-  readonly #plan: StepPlan
-  #start: { at: number; step: number; tokens: number; seconds: number }
-  #last: Pick<Progress, 'loss' | 'learningRate' | 'gradientNorm' | 'tokensPerSecond' | 'secondsLeft'> = {}
-
-  constructor(job: TrainJob, record: TrainingRecord, plan: StepPlan) {
-    this.#job = job
-    this.#record = record
-    this.#plan = plan
-    this.#start = this.#from(record.seconds)
-  }
-
-  /** The record has gone back; the time has not. */
-  restart(): void {
-    this.#start = this.#from(this.seconds())
-  }
-
-  #from(seconds: number) {
-    const { step, trainedTokens: tokens } = this.#record
-    return { at: this.#job.clock.now(), step, tokens, seconds }
-  }
-
-  seconds(): number {
-    return this.#start.seconds + this.#elapsed()
-  }
-
-  stepDone({ loss, gradientNorm }: StepResult, learningRate: number): void {
-    const { step, trainedTokens } = this.#record
-    const elapsed = this.#elapsed()
-    const perStep = elapsed / (step - this.#start.step)
-    this.#last = {
-      loss,
-      learningRate,
-      gradientNorm,
-      secondsLeft: perStep * (this.#plan.steps - step),
-      ...(elapsed > 0 && { tokensPerSecond: (trainedTokens - this.#start.tokens) / elapsed }),
-    }
-    this.report('train', 0, 0)
-  }
-
-  report(phase: 'train' | 'checkpoint', microBatch: number, layer: number): void {
-    const { step, trainedTokens } = this.#record
-    this.#job.report({
-      phase,
-      step,
-      steps: this.#plan.steps,
-      microBatch,
-      layer,
-      trainedTokens,
-      ...this.#last,
-    })
-  }
-
-  #elapsed(): number {
-    return (this.#job.clock.now() - this.#start.at) / 1000
-  }
 }

@@ -11,9 +11,14 @@ import {
 } from '../formats/safetensors.ts'
 import type { Adapter } from '../model/adapter.ts'
 import type { AdamWState } from './adamw.ts'
+import { evaluationRecord } from './evaluation-record.ts'
+import type { TrainedTensors } from './evaluations.ts'
+import { metricScheduleState } from './metric-schedule.ts'
 
 /** Fields of state.json; docs/training-child.md explains them. A change that old readers would misread takes the next version. */
-const VERSION = 2
+const VERSION = 3
+/** Without evaluations; a job that began then goes on. */
+const VERSION_BEFORE = 2
 
 const metricLine = z.object({
   /** Optimizer steps done. */
@@ -29,7 +34,7 @@ const metricLine = z.object({
 })
 
 const trainingRecord = z.object({
-  version: z.literal(VERSION),
+  version: z.literal([VERSION, VERSION_BEFORE]),
   step: z.int().min(0),
   trainedTokens: z.int(),
   supervisedTokens: z.int(),
@@ -45,6 +50,10 @@ const trainingRecord = z.object({
     warmupSteps: z.int(),
     totalSteps: z.int(),
   }),
+  /** Of evaluations during training, once there is one. */
+  evaluation: evaluationRecord.optional(),
+  /** Of a schedule that follows evaluations. */
+  metricSchedule: metricScheduleState.optional(),
   /** Rows of the data set: with the seed and the step, the data position. */
   rows: z.int(),
   environment: z.object({
@@ -87,6 +96,8 @@ export interface TrainingState {
   record: TrainingRecord
   adapter: Adapter['tensors']
   moments: AdamWState
+  /** The adapter at the best evaluation, where training is to end with it. */
+  best: TrainedTensors | undefined
 }
 
 const TENSORS = 'state.safetensors'
@@ -98,20 +109,24 @@ export function copyState(
   record: TrainingRecord,
   adapter: Adapter,
   moments: Readonly<AdamWState>,
+  best: TrainedTensors | undefined,
 ): TrainingState {
-  const copies = (map: Map<string, Float32Array>) =>
-    new Map(Array.from(map, ([name, data]) => [name, data.slice()]))
+  const copies = (map: TrainedTensors) => new Map(Array.from(map, ([name, data]) => [name, data.slice()]))
   return {
     record: structuredClone(record),
     adapter: new Map(
       Array.from(adapter.tensors, ([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
     ),
     moments: { step: moments.step, first: copies(moments.first), second: copies(moments.second) },
+    best: best && copies(best),
   }
 }
 
 /** Writes the state's two files into a folder. */
-export async function writeState(dir: string, { record, adapter, moments }: TrainingState): Promise<void> {
+export async function writeState(
+  dir: string,
+  { record, adapter, moments, best }: TrainingState,
+): Promise<void> {
   const tensors: TensorToWrite[] = []
   for (const [name, { shape, data }] of adapter) {
     tensors.push({ name: `adapter.${name}`, type: 'F32', shape, data })
@@ -120,6 +135,8 @@ export async function writeState(dir: string, { record, adapter, moments }: Trai
       if (!values) throw new Error(`no ${moment} moment of ${name}`)
       tensors.push({ name: `${moment}.${name}`, type: 'F32', shape, data: values })
     }
+    const kept = best?.get(name)
+    if (kept) tensors.push({ name: `best.${name}`, type: 'F32', shape, data: kept })
   }
   await writeSafetensors(join(dir, TENSORS), tensors)
   await writeOutputFile(join(dir, RECORD), [Buffer.from(JSON.stringify(record))])
@@ -138,6 +155,7 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
     const { skipped } = record.rescue
     const stepsTaken = record.step - skipped.filter((step) => step < record.step).length
     const moments: AdamWState = { step: stepsTaken, first: new Map(), second: new Map() }
+    const best = new Map<string, Float32Array>()
     for (const [name, { shape }] of expected.tensors) {
       const read = (kind: string): Float32Array => {
         const stored = file?.infos.get(`${kind}.${name}`)?.shape.join('×')
@@ -148,8 +166,11 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
       adapter.set(name, { shape, data: read('adapter') })
       moments.first.set(name, read('first'))
       moments.second.set(name, read('second'))
+      if (file.infos.has(`best.${name}`)) best.set(name, read('best'))
     }
-    return { record, adapter, moments }
+    if (best.size > 0 && best.size < adapter.size)
+      throw new CorruptError(`of the best adapter's ${adapter.size} tensors there are ${best.size}`)
+    return { record, adapter, moments, best: best.size > 0 ? best : undefined }
   } catch (cause) {
     if (
       cause instanceof SyntaxError ||

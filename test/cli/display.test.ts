@@ -101,6 +101,16 @@ describe('what is drawn', () => {
     assert(lines.every((line) => line.length <= terminal.columns))
   })
 
+  test('evaluations during training', () => {
+    const wide = openTerminal(screen(120).stream, {})
+    const progress = { ...training, evalLoss: 1.5, bestStep: 20, phase: 'evaluate' }
+    const line = liveBlock(wide, view({ train: running }, { progress }), 90 * second)[3] ?? ''
+    assert.match(
+      stripVTControlCharacters(line),
+      /evaluating after step 31 of 120 · loss 1\.234 · evaluated 1\.500 \(best after step 20\)/,
+    )
+  })
+
   test('why a stage is tried again, and that nobody works on it', () => {
     const [, , , retrying] = draw(
       view(

@@ -17,7 +17,7 @@ export const TINY_MODEL = fileURLToPath(new URL('../fixtures/golden/tiny-qwen2',
 const VOCABULARY = 320
 const ROWS = 22
 
-/** Accumulation, dropout, weight decay and a last step with fewer rows: everything that a resume could get wrong. */
+/** Accumulation, dropout, weight decay, evaluations and a last step with fewer rows: everything that a resume could get wrong. */
 export const TINY_SETTINGS = trainSettings({
   r: 4,
   loraDropout: 0.1,
@@ -29,6 +29,9 @@ export const TINY_SETTINGS = trainSettings({
   numTrainEpochs: 16,
   perDeviceTrainBatchSize: 3,
   gradientAccumulationSteps: 2,
+  evalStrategy: 'steps',
+  evalSteps: 8,
+  loadBestModelAtEnd: true,
   checkpoint: { everySteps: 4, everySeconds: 60, keepLast: 2 },
 })
 export const TINY_STEPS = 64
