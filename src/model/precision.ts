@@ -11,6 +11,10 @@ import type { WeightSource } from './weights.ts'
 export const PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
 export type Precision = (typeof PRECISIONS)[number]
 
+/** What of a layer is computed again in the backward pass: nothing, what is cheap, or all. */
+export const CHECKPOINTINGS = ['none', 'selective', 'full'] as const
+export type Checkpointing = (typeof CHECKPOINTINGS)[number]
+
 export interface PrecisionPlan {
   linear: LinearFormat
   kept: KeptTensors
@@ -18,10 +22,30 @@ export interface PrecisionPlan {
   frugal: boolean
 }
 
+/** Without `checkpointing` what the precision itself is made for: all again in `small`, selective in the others. */
 export function precisionPlan(
   precision: Precision,
   config: ModelConfig,
-  source: WeightSource,
+  source: Pick<WeightSource, 'infos'>,
+  checkpointing?: Checkpointing,
+): PrecisionPlan {
+  const plan = ownPlan(precision, config, source)
+  switch (checkpointing) {
+    case undefined:
+      return plan
+    case 'none':
+      return { ...plan, kept: 'everything' }
+    case 'selective':
+      return { ...plan, kept: precision === 'exact' ? 'float32' : 'float16' }
+    case 'full':
+      return { ...plan, kept: 'nothing', frugal: true }
+  }
+}
+
+function ownPlan(
+  precision: Precision,
+  config: ModelConfig,
+  source: Pick<WeightSource, 'infos'>,
 ): PrecisionPlan {
   switch (precision) {
     case 'exact':
@@ -39,7 +63,7 @@ export function precisionPlan(
  * Whether all matrices are stored in 16 bits, so that 16 bits hold them in memory too. bfloat16's 8 bits of fraction fit
  * into float16's 11; only what is below 2^-17 loses digits, at most 2^-25 each, far below the rounding of a float32 sum.
  */
-function isHalf(config: ModelConfig, { infos }: WeightSource): boolean {
+function isHalf(config: ModelConfig, { infos }: Pick<WeightSource, 'infos'>): boolean {
   return Array.from({ length: config.layers }, (_, layer) => layer).every((layer) =>
     PROJECTIONS.every((projection) => {
       const type = infos.get(`${projectionPath(config, layer, projection)}.weight`)?.type

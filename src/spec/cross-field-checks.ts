@@ -63,13 +63,19 @@ function dataProblems(data: Fields): Problem[] {
 }
 
 function trainProblems(train: Fields): Problem[] {
-  const { warmupSteps, maxSteps, layout, precision, lrSchedulerType } = train
+  const { warmupSteps, maxSteps, layout, precision, gradientCheckpointing, lrSchedulerType } = train
   const kwargs = fields(train['lrSchedulerKwargs'])
   const problems = duplicates(train['targetModules'], ['spec', 'train', 'targetModules'])
   if (typeof warmupSteps === 'number' && typeof maxSteps === 'number' && warmupSteps >= maxSteps) {
     problems.push({
       path: ['spec', 'train', 'warmupSteps'],
       text: `must be below maxSteps (${maxSteps}), but is ${warmupSteps}; the rate would never reach learningRate`,
+    })
+  }
+  if (layout === 'whole' && (gradientCheckpointing === 'none' || gradientCheckpointing === 'full')) {
+    problems.push({
+      path: ['spec', 'train', 'gradientCheckpointing'],
+      text: `is ${gradientCheckpointing}, which is made for layout by-layer only; choose selective, or delete layout`,
     })
   }
   if (layout === 'whole' && (precision === 'fast' || precision === 'small' || precision === 'qlora')) {

@@ -310,6 +310,12 @@ const train = z
       .describe(
         'exact: float32 arithmetic; fast: int8 gradients through frozen weights; small: least memory; qlora: 4-bit base; auto: exact. See docs/performance.md.',
       ),
+    gradientCheckpointing: z
+      .enum(['auto', 'none', 'selective', 'full'])
+      .default('auto')
+      .describe(
+        'What the backward pass computes again: none: nothing; selective: what is cheap; full: all of a layer, least memory; auto: full for precision small, else selective.',
+      ),
     threads: z
       .union([z.literal('auto'), count(1, 1024)], { error: 'must be auto or a whole number from 1 to 1024' })
       .default('auto')

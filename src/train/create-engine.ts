@@ -35,12 +35,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
-function planOf({ config, weights, layout, precision }: EngineOptions): PrecisionPlan {
+function planOf({ config, weights, layout, precision, checkpointing }: EngineOptions): PrecisionPlan {
   if (precision === undefined || (layout === 'whole' && precision === 'exact'))
     return { linear: 'float32', kept: 'float32', frugal: false }
   if (layout === 'whole')
     throw new InputError(
       `precision ${precision} is not made for layout whole; choose layout by-layer, or precision exact`,
     )
-  return precisionPlan(precision, config, weights)
+  return precisionPlan(precision, config, weights, checkpointing)
 }

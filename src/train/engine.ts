@@ -1,7 +1,7 @@
 import type { Adapter } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
-import type { Precision } from '../model/precision.ts'
+import type { Checkpointing, Precision } from '../model/precision.ts'
 import type { WeightSource } from '../model/weights.ts'
 import type { Batch } from './batch.ts'
 
@@ -67,6 +67,8 @@ export interface EngineOptions {
   layout: Layout
   /** Undefined: float32 throughout, weights in float32 too, which is fastest for a few tokens at a time. */
   precision?: Precision
+  /** Undefined: as the precision has it. Layout by-layer only. */
+  checkpointing?: Checkpointing | undefined
   /** Threads of ONNX Runtime. Part of what makes a run repeatable bit for bit. */
   threads: number
   /** A folder that receives ONNX Runtime's profile of every session of layout by-layer, when the engine is disposed of. */

@@ -1,12 +1,16 @@
 import { availableParallelism } from 'node:os'
-import type { Precision } from '../model/precision.ts'
+import type { Checkpointing, Precision } from '../model/precision.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { Layout } from './engine.ts'
 
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
-export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' | 'threads'> & {
+export type TrainSettings = Omit<
+  FineTuneSpec['train'],
+  'layout' | 'precision' | 'gradientCheckpointing' | 'threads'
+> & {
   layout: Layout
   precision: Precision
+  gradientCheckpointing: Checkpointing
   threads: number
   /** Tokens of a pack, where there are packs. */
   packedLength?: number
@@ -17,11 +21,18 @@ export type TrainSettings = Omit<FineTuneSpec['train'], 'layout' | 'precision' |
  * longest row may be.
  */
 export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength: number): TrainSettings {
+  const precision = settings.precision === 'auto' ? 'exact' : settings.precision
   return {
     ...settings,
     ...(settings.packing && { packedLength: maxLength }),
     layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
-    precision: settings.precision === 'auto' ? 'exact' : settings.precision,
+    precision,
+    gradientCheckpointing:
+      settings.gradientCheckpointing === 'auto'
+        ? precision === 'small'
+          ? 'full'
+          : 'selective'
+        : settings.gradientCheckpointing,
     threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
   }
 }

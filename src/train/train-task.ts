@@ -79,6 +79,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       adapter: startOf(base, settings),
       layout: settings.layout,
       precision: settings.precision,
+      checkpointing: settings.gradientCheckpointing,
       threads: settings.threads,
       regularization: {
         labelSmoothing: settings.labelSmoothingFactor,
