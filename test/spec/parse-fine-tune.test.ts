@@ -76,6 +76,7 @@ test('a minimal document gets every default', () => {
       seed: 42,
       layout: 'auto',
       precision: 'auto',
+      gradientCheckpointing: 'auto',
       threads: 'auto',
       evalStrategy: 'no',
       perDeviceEvalBatchSize: 4,
