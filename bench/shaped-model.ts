@@ -13,7 +13,6 @@ const QWEN: Record<string, [number, number, number, number, number, number, bool
   'qwen2.5-3b': [2048, 36, 16, 2, 11008, 151936, true],
   'qwen2.5-7b': [3584, 28, 28, 4, 18944, 152064, false],
 }
-export const SHAPES = Object.keys(QWEN)
 
 export interface BenchModel {
   config: ModelConfig
