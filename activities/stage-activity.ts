@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Context } from '@temporalio/activity'
+import { Context, type Info } from '@temporalio/activity'
 import { oomKillCount } from '../src/failures/cgroup-memory.ts'
+import { FencedError } from '../src/errors.ts'
 import type { Lost } from '../src/failures/failure-details.ts'
 import { JobLog } from '../src/stages/job-log.ts'
 import type { StageContext } from '../src/stages/stage-context.ts'
@@ -59,6 +60,7 @@ export function stageActivity<I extends AttemptInput, O>(
             ...place,
             scratchDir,
             attemptName,
+            run: runOf(Context.current().info),
             clock: monotonicClock,
             signal: Context.current().cancellationSignal,
             progress: (latest) => {
@@ -72,12 +74,20 @@ export function stageActivity<I extends AttemptInput, O>(
         ),
       )
     } catch (error) {
-      log.write({ level: 'error', message: messageOf(error), fields: evidenceOf(error) })
+      // A zombie has nothing to complain about: the job goes on elsewhere.
+      const level = error instanceof FencedError ? 'warn' : 'error'
+      log.write({ level, message: messageOf(error), fields: evidenceOf(error) })
       throw applicationFailure(error, { oomKills: (oomKillCount() ?? 0) - oomKillsBefore, lost })
     } finally {
       await Promise.all([log.close(), rm(scratchDir, { recursive: true, force: true })])
     }
   }
+}
+
+/** Unique for each run of a workflow, a new run under the same id included. */
+function runOf({ workflowExecution, activityId }: Info): string {
+  // An activity that no workflow has started is a run of its own.
+  return workflowExecution?.runId ?? activityId
 }
 
 function messageOf(error: unknown): string {

@@ -123,9 +123,10 @@ export const FAILURES: Record<FailureKind, FailureEntry> = {
     budget: { retries: 3, firstWait: 1_000, longestWait: 10_000 },
   },
   fenced: {
-    evidence: "FencedError (exit code 13): a later attempt holds the job's lease",
-    answer: 'writes nothing more; if it is the live one after all, it takes the next epoch',
-    shown: 'the epoch',
+    evidence: "FencedError (exit code 13): a later attempt, or another run of the job, holds the job's lease",
+    answer:
+      'writes nothing more. A later attempt of the same run takes the next epoch; a run from which another has taken the job gets it back never, and ends unless the other finishes first',
+    shown: 'the attempt and the epoch that hold the lease',
     fault: 'infrastructure',
     budget: { retries: 5, firstWait: 1_000, longestWait: 30_000 },
   },

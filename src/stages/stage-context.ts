@@ -17,6 +17,8 @@ export interface StageContext {
   clock: Clock
   /** Differs between any two attempts of any two jobs. */
   attemptName: string
+  /** The run that this attempt belongs to: the same for its attempts, another for a job that is run again. */
+  run: string
   /** Aborted: save what is worth saving and reject. */
   signal: AbortSignal
   progress(progress: StageProgress): void

@@ -43,6 +43,7 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
         jobId,
         digest,
         attempt: context.attemptName,
+        claim: { run: context.run, attempt: input.attempt },
         scratchDir: context.scratchDir,
         outDir,
       },

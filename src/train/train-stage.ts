@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import type { AdapterOrigin } from '../export/write-adapter.ts'
-import { acquireLease } from '../store/lease.ts'
+import { acquireLease, type LeaseClaim } from '../store/lease.ts'
 import type { Store } from '../store/store.ts'
 import { runChild, type RunChildOptions } from './run-child.ts'
 import type { TrainSettings } from './train-settings.ts'
@@ -19,6 +19,8 @@ export interface TrainStage {
   digest: string
   /** Unique among all attempts: whoever comes later fences those before. */
   attempt: string
+  /** Which run of the job this is, and which attempt of it: a lease only ever moves to a later one. Without it, to whoever asks. */
+  claim?: LeaseClaim
   /** Empty folders. */
   scratchDir: string
   outDir: string
@@ -33,7 +35,7 @@ export async function trainStage(
   options: RunChildOptions,
 ): Promise<{ files: string[]; summary: TrainSummary }> {
   const { modelPath, origin, tokenizedDir, settings, store, jobId, digest, scratchDir, outDir } = stage
-  const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt)
+  const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt, stage.claim)
   const summary = await runChild(
     {
       kind: 'train',

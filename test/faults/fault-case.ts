@@ -2,13 +2,33 @@ import type { FaultJob, FaultJobOptions } from './fault-job.ts'
 
 /** What a case measured beside its verdict. */
 export interface Measured {
-  /** From the kill to the first step that was computed after it. */
-  recoverySeconds?: number
-  /** Steps that were computed and had to be computed again. */
-  stepsLost?: number
+  /** What was killed or stopped, and how it went on; one entry for each time. */
+  recoveries?: Recovery[]
+  /** Anything else worth a line in the report. */
+  note?: string
 }
 
+export interface Recovery {
+  /** From the kill to the first step that was computed after it. */
+  seconds: number
+  /** Steps that were computed and had to be computed again. */
+  stepsLost: number
+}
+
+/** How a job ended that nothing disturbed. */
+export interface Undisturbed {
+  /** SHA-256 of the adapter. */
+  adapter: string
+  /** Of the tuned model on the evaluation rows. */
+  loss: number
+}
+
+/** The order of the report; what is given to --part. */
+export const PARTS = ['kills', 'boundaries', 'owners', 'network', 'damage', 'memory', 'load'] as const
+export type Part = (typeof PARTS)[number]
+
 export interface FaultCase {
+  part: Part
   /** Cases of one kind share a row in the report. */
   kind: string
   /** What is done, in a sentence of the report. */
@@ -17,10 +37,25 @@ export interface FaultCase {
   runs: number
   isQuick: boolean
   options?: Partial<Omit<FaultJobOptions, 'name'>>
+  /** Recovery is measured: with the heartbeat timeout that the chart ships, not with a short one. */
+  isMeasured?: boolean
   /** Checkpoints that the fault spoils. */
   spoils?: number
+  /**
+   * What the result is held against: an undisturbed run's adapter bit for bit (default), its loss within this relative
+   * tolerance, or nothing where the fault is in the job itself.
+   */
+  against?: 'adapter' | { loss: number } | 'itself'
+  /** The case has checked its outcome itself: it was no single job. */
+  checks?: 'itself'
   /** Disturbs a job that has not been submitted; returns when the job has ended well. Throws where the fault did not happen. */
-  run(job: FaultJob, random: () => number): Promise<Measured>
+  run(job: FaultJob, random: () => number, run: RunOfCase): Promise<Measured>
+}
+
+export interface RunOfCase {
+  /** Of its kind, from 1. */
+  number: number
+  isQuick: boolean
 }
 
 /** Why a case cannot be had on this machine: it is counted apart, never as passed. */

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defaultPayloadConverter } from '@temporalio/client'
@@ -7,12 +8,21 @@ import { parseFineTune } from '../../src/spec/parse-fine-tune.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type JobLogLine, jobLogReader } from '../../src/stages/job-log.ts'
+import type { FineTuneSummary } from '../../src/stages/fine-tune-summary.ts'
 import type { StageProgress } from '../../src/stages/stage-progress.ts'
+import type { TrainSummary } from '../../src/train/train-task.ts'
 import type { fineTune } from '../../workflows/fine-tune.ts'
-import { type FineTuneJob, trainingWorkflowId } from '../../workflows/job.ts'
+import type { FailureCounts } from '../../src/failures/failure-details.ts'
+import {
+  ATTEMPTS_MEMO,
+  type FineTuneJob,
+  type TrainingAttempts,
+  trainingWorkflowId,
+} from '../../workflows/job.ts'
 import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../../workflows/queues.ts'
 import { type S3Proxy, s3Proxy } from '../store/support/s3-proxy.ts'
 import type { Lane } from './lane.ts'
+import { within } from './limit.ts'
 import { BUCKET, type Surroundings } from './surroundings.ts'
 import { SupervisedWorker } from './worker-process.ts'
 
@@ -25,8 +35,8 @@ export interface Sample {
 }
 
 const LOOK_MILLISECONDS = 50
-/** Far beyond what any case needs: reaching it is a failure, never a measurement. */
-const LIMIT_MILLISECONDS = 20 * 60_000
+/** One question to the server or the store, its retries included. */
+const ANSWER_SECONDS = 60
 
 export interface FaultJobOptions {
   /** Of this case among all: its store, its folders and its job are called so. */
@@ -34,6 +44,14 @@ export interface FaultJobOptions {
   heartbeatSeconds: number
   steps: number
   checkpoint?: { everySteps: number; everySeconds: number; keepLast: number }
+  /** Fields of spec.train beside those of every case. */
+  train?: Record<string, unknown>
+  /** Rows other than those of every case: the text of a JSON Lines file. */
+  rows?: string
+  /** With rows of up to 1024 tokens, evaluated one by one. */
+  isLong?: boolean
+  /** Seconds for the whole run, far beyond what it needs: reaching it is a failure, never a measurement. */
+  limitSeconds: number
 }
 
 /**
@@ -51,7 +69,9 @@ export class FaultJob {
   readonly #place: Surroundings
   readonly #options: FaultJobOptions
   readonly #workers: SupervisedWorker[] = []
+  readonly #broken = Promise.withResolvers<never>()
   #isOver = false
+  #isTrained = false
   #watching: Promise<void> = Promise.resolve()
 
   private constructor(
@@ -67,6 +87,10 @@ export class FaultJob {
     this.root = join(place.root, 'homes', options.name)
     this.proxy = parts.proxy
     this.store = parts.store
+    // Heard where something is waited for.
+    this.#broken.promise.catch(() => {})
+    lane.gone.catch(this.#broken.reject)
+    place.gone.catch(this.#broken.reject)
   }
 
   static async open(place: Surroundings, lane: Lane, options: FaultJobOptions): Promise<FaultJob> {
@@ -80,30 +104,57 @@ export class FaultJob {
     return jobIdOf(this.name)
   }
 
-  async worker(more: Record<string, string> = {}, home?: string): Promise<SupervisedWorker> {
+  /** One more worker. `group`: the folder of a control group that it and all that it starts belong to. */
+  async worker(
+    more: Record<string, string> = {},
+    { home, group }: { home?: string; group?: string } = {},
+  ): Promise<SupervisedWorker> {
     const { s3 } = this.#place
-    const worker = new SupervisedWorker(home ?? join(this.root, `worker-${this.#workers.length + 1}`), {
+    const folder = home ?? join(this.root, `worker-${this.#workers.length + 1}`)
+    const environment = {
       TEMPORAL_ADDRESS: this.lane.address,
       TEMPER_STORE: `s3://${BUCKET}/${this.name}`,
       AWS_ENDPOINT_URL_S3: this.proxy.endpoint,
       AWS_ACCESS_KEY_ID: s3.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
-    })
+    }
+    const worker = new SupervisedWorker(folder, environment, group)
+    worker.onLost = this.#broken.reject
     this.#workers.push(worker)
     await worker.start(more)
     return worker
   }
 
-  async submit(): Promise<void> {
-    const { steps, heartbeatSeconds, checkpoint } = this.#options
+  /** `rows`: the text of this job's own rows. */
+  async submit({ rows = this.#options.rows }: { rows?: string | undefined } = {}): Promise<void> {
+    await this.#start(this.name, rows, {})
+    this.#watching = this.#watch()
+  }
+
+  /** Another job of the same store and queues, with these fields of spec.train. Nobody watches it. */
+  async submitBeside(name: string, train: Record<string, unknown>): Promise<void> {
+    await this.#start(name, this.#options.rows, train)
+  }
+
+  async #start(
+    jobName: string,
+    rows: string | undefined,
+    moreOfTrain: Record<string, unknown>,
+  ): Promise<void> {
+    const { steps, heartbeatSeconds, checkpoint, train, isLong } = this.#options
+    const file = join(this.root, 'rows.jsonl')
+    if (rows !== undefined) {
+      mkdirSync(this.root, { recursive: true })
+      writeFileSync(file, rows)
+    }
     const { name, spec } = parseFineTune(
       {
         apiVersion: 'temper.dev/v1alpha1',
         kind: 'FineTune',
-        metadata: { name: this.name },
+        metadata: { name: jobName },
         spec: {
-          model: { source: this.#place.model },
-          data: { train: [this.#place.rows], maxLength: 128 },
+          model: { source: isLong ? this.#place.longModel : this.#place.model },
+          data: { train: [rows === undefined ? this.#place.rows : file], maxLength: isLong ? 1024 : 128 },
           train: {
             r: 4,
             loraAlpha: 8,
@@ -111,8 +162,10 @@ export class FaultJob {
             maxSteps: steps,
             threads: 1,
             checkpoint: checkpoint ?? { everySteps: 25, everySeconds: 60, keepLast: 2 },
+            ...train,
+            ...moreOfTrain,
           },
-          eval: { samples: 1, maxNewTokens: 4 },
+          eval: { samples: 1, maxNewTokens: 4, ...(isLong && { batchSize: 1 }) },
           quantize: { maxLossIncrease: 1 },
         },
       },
@@ -130,13 +183,13 @@ export class FaultJob {
       taskQueue: CONTROL_QUEUE,
       args: [job],
     })
-    this.#watching = this.#watch()
   }
 
   /** The same job once more, after it has failed. */
-  async submitAgain(): Promise<void> {
+  async submitAgain(changes: { rows?: string } = {}): Promise<void> {
     this.#isOver = false
-    await this.submit()
+    this.#isTrained = false
+    await this.submit(changes)
   }
 
   /** Waits until `seen` is true of the newest sample, or the job is over. */
@@ -145,29 +198,57 @@ export class FaultJob {
     return sample
   }
 
+  /** The first sample of this kind, or undefined where training ended without one. */
+  async untilSample(seen: (sample: Sample) => boolean): Promise<Sample | undefined> {
+    for (;;) {
+      const sample = this.samples.find(seen)
+      if (sample !== undefined || this.#isOver || this.#isTrained) return sample
+      await this.#unlessBroken(sleep(LOOK_MILLISECONDS))
+    }
+  }
+
+  /** Looks until something is there. Ends with the job, with its last worker, with the server. */
   async until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-    for (let waited = 0; waited < LIMIT_MILLISECONDS; waited += LOOK_MILLISECONDS) {
-      const found = await look()
+    for (;;) {
+      const found = await this.#unlessBroken(within(ANSWER_SECONDS, what, Promise.resolve(look())))
       if (found !== undefined) return found
       if (this.#isOver) throw new Error(`the job was over before ${what}`)
-      await sleep(LOOK_MILLISECONDS)
+      await this.#unlessBroken(sleep(LOOK_MILLISECONDS))
     }
-    throw new Error(`waited for ${what} in vain`)
   }
 
   /** To the job's end; throws what it failed with. */
   async finish(): Promise<void> {
     const handle = this.lane.client.workflow.getHandle(this.jobId)
-    const limit = AbortSignal.timeout(LIMIT_MILLISECONDS)
-    const late = new Promise<never>((_, reject) => {
-      limit.addEventListener('abort', () => reject(new Error('the job does not end')), { once: true })
-    })
     try {
-      await Promise.race([handle.result(), late])
+      await this.#unlessBroken(handle.result())
     } finally {
       this.#isOver = true
       await this.#watching
     }
+  }
+
+  /** All of them, or the reason why nobody is left to bring them. */
+  all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+    return this.#unlessBroken(Promise.all(promises))
+  }
+
+  /** Rejects as soon as nobody is left who could bring what is waited for. */
+  #unlessBroken<T>(promise: Promise<T>): Promise<T> {
+    return Promise.race([promise, this.#broken.promise])
+  }
+
+  /** What failures have cost this job's training so far, as its workflow counts them. */
+  async trainingFailures(): Promise<FailureCounts> {
+    const handle = this.lane.client.workflow.getHandle(trainingWorkflowId(this.jobId))
+    const { memo } = await handle.describe()
+    return (memo?.[ATTEMPTS_MEMO] as TrainingAttempts | undefined)?.failures ?? {}
+  }
+
+  /** What training reported at its end. */
+  async trainingSummary(): Promise<TrainSummary> {
+    const handle = this.lane.client.workflow.getHandle(this.jobId)
+    return ((await handle.result()) as FineTuneSummary).training
   }
 
   log(): Promise<JobLogLine[]> {
@@ -184,11 +265,24 @@ export class FaultJob {
     await this.proxy.close()
   }
 
+  /** Of a run that came to no end: kills whatever is left of it, and says where it stood. */
+  abandon(): string {
+    this.#isOver = true
+    this.#broken.reject(new Error('the run was given up'))
+    const workers = this.#workers.map((worker) => {
+      const state = worker.isRunning ? 'runs' : 'does not run'
+      return `${worker.home} ${state}: ${worker.lastWords()}`
+    })
+    for (const worker of this.#workers) worker.abandon()
+    const last = this.samples.at(-1)?.progress
+    return `last heartbeat ${JSON.stringify(last)}; ${workers.join('; ')}`
+  }
+
   async #watch(): Promise<void> {
     const handle = this.lane.client.workflow.getHandle(trainingWorkflowId(this.jobId))
     while (!this.#isOver) {
       // Not there before the first stages are done, not to be asked while the server is killed.
-      const description = await handle.describe().catch(() => undefined)
+      const description = await within(ANSWER_SECONDS, 'the server', handle.describe()).catch(() => undefined)
       const [activity] = description?.raw.pendingActivities ?? []
       const [payload] = activity?.heartbeatDetails?.payloads ?? []
       if (activity?.activityId && payload) {
@@ -196,7 +290,10 @@ export class FaultJob {
         // The first heartbeat has nothing to tell yet.
         if (progress) this.samples.push({ at: performance.now(), activity: activity.activityId, progress })
       }
-      if (description !== undefined && description.status.name !== 'RUNNING') return
+      if (description !== undefined && description.status.name !== 'RUNNING') {
+        this.#isTrained = true
+        return
+      }
       await sleep(LOOK_MILLISECONDS)
     }
   }

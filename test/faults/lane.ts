@@ -13,10 +13,14 @@ import { jsonIn } from '../support/temper-cli.ts'
 export interface Lane {
   address: string
   client: Client
+  /** Rejects when the server has ended and no case has killed it. */
+  gone: Promise<never>
   /** kill -9, and a new server over the same file. */
   killTemporal(): Promise<void>
   close(): Promise<void>
 }
+
+const LOOK_MILLISECONDS = 500
 
 export async function openLane(): Promise<Lane> {
   const root = mkdtempSync(join(tmpdir(), 'temper-faults-lane-'))
@@ -34,17 +38,30 @@ export async function openLane(): Promise<Lane> {
     })
   let server = await start()
   const { address } = server
+  const gone = Promise.withResolvers<never>()
+  // Heard by whoever waits for a job.
+  gone.promise.catch(() => {})
+  const serverPid = () => (jsonIn(state.serverFile) as { pid: number } | undefined)?.pid ?? 0
+  let isMeant = false
+  const watch = setInterval(() => {
+    if (!isMeant && identifyProcess(serverPid()) === undefined)
+      gone.reject(new Error(`the Temporal server has ended; its log: ${state.logs}`))
+  }, LOOK_MILLISECONDS)
   const connection = await Connection.connect({ address })
   return {
     address,
     client: new Client({ connection }),
+    gone: gone.promise,
     async killTemporal() {
-      const { pid } = jsonIn(state.serverFile) as { pid: number }
+      const pid = serverPid()
+      isMeant = true
       process.kill(pid, 'SIGKILL')
       while (identifyProcess(pid) !== undefined) await sleep(20)
       server = await start(Number(address.split(':')[1]))
+      isMeant = false
     },
     async close() {
+      clearInterval(watch)
       await connection.close()
       await server.leave()
       rmSync(root, { recursive: true, force: true })

@@ -1,54 +1,89 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { DEFAULT_HEARTBEAT_SECONDS } from '../../cli/options.ts'
 import { boundaries } from './cases/boundaries.ts'
 import { damage } from './cases/damage.ts'
 import { kills } from './cases/kills.ts'
+import { load } from './cases/load.ts'
+import { memory } from './cases/memory.ts'
 import { network } from './cases/network.ts'
 import { owners } from './cases/owners.ts'
-import { faultsReport } from './report.ts'
+import { PARTS } from './fault-case.ts'
+import { chartHeartbeatSeconds } from './chart-heartbeat.ts'
+import { faultsReport, type SavedPart } from './report.ts'
 import { type PlannedRun, runCases } from './run-cases.ts'
 
-// npm run faults -- [--seed N] [--quick] [--runs N] [--only EXPRESSION]
-// The whole run writes docs/faults.md. Last line: N passed, N failed.
+// npm run faults -- [--seed N] [--quick] [--part NAME,…] [--only EXPRESSION] [--runs N]
+// The whole run writes docs/faults.md. In parts: --part kills --save FOLDER …, then --report FOLDER. Last line: N passed, N failed.
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     quick: { type: 'boolean', default: false },
+    /** Only these parts, comma-separated. */
+    part: { type: 'string' },
     /** At most so many runs of each case. */
     runs: { type: 'string', default: '100' },
     /** Only cases whose kind matches this expression. */
     only: { type: 'string', default: '' },
-    heartbeat: { type: 'string' },
+    /** Keep the results in this folder, for --report. */
+    save: { type: 'string' },
+    /** Run nothing: make docs/faults.md from the results in this folder. */
+    report: { type: 'string' },
+    lanes: { type: 'string' },
   },
 })
-const seed = Number(values.seed)
-const heartbeatSeconds = Number(values.heartbeat ?? (values.quick ? 2 : DEFAULT_HEARTBEAT_SECONDS))
-/** Killed workers are mostly waited for; more lanes than cores cost little. */
-const lanes = values.quick ? 3 : 4
-
-const planned: PlannedRun[] = [...kills, ...boundaries, ...owners, ...network, ...damage]
-  .filter(({ isQuick, kind }) => (isQuick || !values.quick) && new RegExp(values.only).test(kind))
-  .flatMap((fault) => {
-    const runs = values.quick ? 1 : Math.min(fault.runs, Number(values.runs))
-    return Array.from({ length: runs }, (_, index) => ({ fault, run: index + 1 }))
-  })
-const began = performance.now()
+const page = fileURLToPath(new URL('../../docs/faults.md', import.meta.url))
 const say = (line: string): void => console.log(line)
-const results = await runCases(planned, { seed, heartbeatSeconds, lanes, say })
-const isWhole = !values.quick && values.only === ''
-if (isWhole) {
-  const machine = `${cpus().length} cores`
-  const minutes = (performance.now() - began) / 60_000
-  const file = fileURLToPath(new URL('../../docs/faults.md', import.meta.url))
-  await writeFile(file, faultsReport(results, { seed, heartbeatSeconds, minutes, machine }))
+
+if (values.report !== undefined) {
+  const folder = values.report
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort()
+  const parts = await Promise.all(
+    files.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as SavedPart),
+  )
+  await writeFile(page, faultsReport(parts))
+  say(`${page} is made from ${files.length} files`)
+} else process.exit(await run())
+
+async function run(): Promise<number> {
+  const seed = Number(values.seed)
+  const short = values.quick ? 2 : 3
+  const heartbeatSeconds = { short, measured: values.quick ? short : await chartHeartbeatSeconds() }
+  const parts = values.part?.split(',') ?? PARTS
+  const planned: PlannedRun[] = [kills, boundaries, owners, network, damage, memory, load]
+    .flat()
+    .filter(({ part }) => parts.includes(part))
+    .filter(({ isQuick, kind }) => (isQuick || !values.quick) && new RegExp(values.only).test(kind))
+    .flatMap((fault) => {
+      const runs = values.quick ? 1 : Math.min(fault.runs, Number(values.runs))
+      return Array.from({ length: runs }, (_, index) => ({ fault, run: index + 1 }))
+    })
+  if (planned.length === 0) throw new Error('no case is called so')
+  const began = performance.now()
+  // Killed workers are mostly waited for; more lanes than cores cost little.
+  const lanes = Math.min(planned.length, Number(values.lanes ?? 4))
+  const results = await runCases(planned, { seed, isQuick: values.quick, heartbeatSeconds, lanes, say })
+  const saved: SavedPart = {
+    seed,
+    heartbeatSeconds,
+    minutes: (performance.now() - began) / 60_000,
+    machine: `${cpus().length} cores`,
+    results,
+  }
+  if (values.save !== undefined) {
+    await mkdir(values.save, { recursive: true })
+    const name = `${[parts.join('-'), values.only.replaceAll(/\W+/g, '-')].filter(Boolean).join('-')}.json`
+    await writeFile(join(values.save, name), JSON.stringify(saved, null, 2))
+  }
+  const isWhole = !values.quick && values.only === '' && values.part === undefined
+  if (isWhole) await writeFile(page, faultsReport([saved]))
+  const failed = results.filter(({ verdict }) => verdict.state === 'failed')
+  for (const { kind, run: number } of failed) say(`failed with --seed ${seed}: ${kind}, run ${number}`)
+  const count = (state: string) => results.filter(({ verdict }) => verdict.state === state).length
+  if (count('left out') > 0) say(`${count('left out')} not possible on this machine`)
+  say(`${count('passed')} passed, ${count('failed')} failed`)
+  return failed.length > 0 ? 1 : 0
 }
-const failed = results.filter(({ verdict }) => verdict.state === 'failed')
-for (const { fault, run } of failed) say(`failed with --seed ${seed}: ${fault.kind}, run ${run}`)
-const count = (state: string) => results.filter(({ verdict }) => verdict.state === state).length
-if (count('left out') > 0) say(`${count('left out')} not possible on this machine`)
-say(`${count('passed')} passed, ${count('failed')} failed`)
-process.exit(failed.length > 0 ? 1 : 0)

@@ -1,60 +1,107 @@
+import { PARTS } from './fault-case.ts'
 import type { FaultResult } from './run-cases.ts'
 
-/** docs/faults.md, made from the results of a run and nothing else. */
-export function faultsReport(
-  results: readonly FaultResult[],
-  run: { seed: number; heartbeatSeconds: number; minutes: number; machine: string },
-): string {
-  const kinds = Map.groupBy(results, ({ fault }) => fault.kind)
-  const rows = Array.from(kinds.entries(), ([kind, of]) => {
-    const passed = of.filter(({ verdict }) => verdict.state === 'passed')
-    const leftOut = of.filter(({ verdict }) => verdict.state === 'left out').length
-    const measured = passed.flatMap(({ verdict }) => (verdict.state === 'passed' ? [verdict.measured] : []))
-    const times = measured.flatMap(({ recoverySeconds }) => recoverySeconds ?? []).sort((a, b) => a - b)
-    const lost = measured.flatMap(({ stepsLost }) => stepsLost ?? []).sort((a, b) => a - b)
-    return [
-      kind,
-      of[0]?.fault.what ?? '',
-      `${passed.length} of ${of.length}${leftOut ? ` (${leftOut} not possible here)` : ''}`,
-      seconds(times, 0.5),
-      seconds(times, 0.95),
-      seconds(times, 1),
-      lost.length ? `${at(lost, 0.5)} / ${at(lost, 1)}` : '',
-    ]
-  })
-  const header = ['case', 'what is done', 'passed', 'median', 'p95', 'max', 'steps again (median / max)']
-  const table = [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`)
+/** What one call of the program has found out. */
+export interface SavedPart {
+  seed: number
+  heartbeatSeconds: { measured: number; short: number }
+  minutes: number
+  machine: string
+  results: FaultResult[]
+}
+
+/** docs/faults.md, made from the results of a run (in one piece or in parts) and nothing else. */
+export function faultsReport(parts: readonly SavedPart[]): string {
+  const results = parts
+    .flatMap((part) => part.results)
+    .sort((a, b) => PARTS.indexOf(a.part) - PARTS.indexOf(b.part))
+  const rows = Array.from(
+    Map.groupBy(results, ({ kind }) => kind).values(),
+    (of) => `| ${rowOf(of).join(' | ')} |`,
+  )
   const passed = results.filter(({ verdict }) => verdict.state === 'passed').length
+  const minutes = parts.reduce((sum, part) => sum + part.minutes, 0)
+  const seeds = unique(parts.map(({ seed }) => seed))
+  const machines = unique(parts.map(({ machine }) => machine))
+  const measured = unique(parts.map(({ heartbeatSeconds }) => heartbeatSeconds.measured))
+  const short = unique(parts.map(({ heartbeatSeconds }) => heartbeatSeconds.short))
   return `# Faults
 
-Written by \`npm run faults\` from its own results; not edited by hand. Seed ${run.seed}, ${results.length} runs, ${passed} passed,
-${run.minutes.toFixed(0)} minutes on ${run.machine}; heartbeat timeout ${run.heartbeatSeconds} s.
+Written by \`npm run faults\` from its own results; not edited by hand. Seed ${seeds}, ${results.length} runs, ${passed} passed,
+${minutes.toFixed(0)} minutes on ${machines}.
 
 Each run is a small job on a real Temporal server, a real S3 server (SeaweedFS, behind a proxy that makes the network's faults)
-and the product's own processes. It passes only if afterwards the adapter equals that of an undisturbed run bit for bit, every stage has
-committed one artifact and one version is published, every file that a manifest or pointer names has its size and SHA-256,
-and no process is left.
+and the product's own processes. It passes only if afterwards the adapter equals that of an undisturbed run bit for bit (where the row
+says so: its evaluation loss), every stage has committed one artifact and one version is published, every file that a
+manifest or pointer names has its size and SHA-256, and no process is left.
 
-Times are from the kill to the first step that was computed after it, in seconds, as heartbeats show it: they travel once a second, so
-a time is up to a second too long. Steps again: steps that had been computed and were computed once more. Where a cell is empty nothing
-of that was measured.
+| part | case | what is done | passed | steps again (median / max) |
+| --- | --- | --- | --- | --- |
+${rows.join('\n')}
 
-${table.join('\n')}
+## Recovery
 
-## Not in this run
+From the kill to the first step that was computed after it, in seconds, as heartbeats show it: they travel once a second, so a time
+is up to a second too long. The heartbeat timeout is the one that the chart ships, ${measured} s (${short} s in cases that measure
+nothing). Steps again: those that had been computed and were computed once more, as the job itself counts them.
 
-- A load of 200 jobs, a trainer that runs out of memory under a cgroup limit, a learning rate that diverges: not part of this program.
-- The clock is moved for JavaScript's Date only, in the worker and its trainer; Temporal's native core reads the machine's clock.
+| case | kills | median | p95 | max | steps again (median / max) |
+| --- | --- | --- | --- | --- | --- |
+${recoveryRows(results).join('\n')}
+
+## What was seen
+
+${notes(results)}
+
+## Limits
+
 - Steps of this job take a few milliseconds: recovery times hold the start of processes and of ONNX Runtime, not the loading of a
   large model.
+- A clock that is moved is moved for the worker and its trainer, by \`Date\` in JavaScript or by libfaketime for everything in their
+  processes; the servers keep theirs.
 `
 }
 
-/** The value below which this share of all lies. */
-function at(sorted: readonly number[], share: number): number {
+function rowOf(of: readonly FaultResult[]): string[] {
+  const leftOut = of.filter(({ verdict }) => verdict.state === 'left out').length
+  const passed = of.filter(({ verdict }) => verdict.state === 'passed').length
+  const lost = recoveriesOf(of).map(({ stepsLost }) => stepsLost)
+  const [first] = of
+  return [
+    first?.part ?? '',
+    first?.kind ?? '',
+    first?.what ?? '',
+    `${passed} of ${of.length}${leftOut ? ` (${leftOut} not possible here)` : ''}`,
+    lost.length > 0 ? `${at(lost, 0.5)} / ${at(lost, 1)}` : '',
+  ]
+}
+
+function recoveryRows(results: readonly FaultResult[]): string[] {
+  return Array.from(Map.groupBy(results, ({ kind }) => kind).entries()).flatMap(([kind, of]) => {
+    const found = recoveriesOf(of)
+    if (found.length === 0) return []
+    const times = found.map(({ seconds }) => seconds)
+    const lost = found.map(({ stepsLost }) => stepsLost)
+    const cells = [kind, String(found.length), ...[0.5, 0.95, 1].map((share) => at(times, share).toFixed(1))]
+    return [`| ${[...cells, `${at(lost, 0.5)} / ${at(lost, 1)}`].join(' | ')} |`]
+  })
+}
+
+function notes(results: readonly FaultResult[]): string {
+  const lines = results.flatMap(({ kind, run, verdict }) => {
+    if (verdict.state !== 'passed') return [`- ${kind}, run ${run}: ${verdict.state}: ${verdict.why}`]
+    return verdict.measured.note ? [`- ${kind}, run ${run}: ${verdict.measured.note}`] : []
+  })
+  return lines.join('\n')
+}
+
+const recoveriesOf = (of: readonly FaultResult[]) =>
+  of.flatMap(({ verdict }) => (verdict.state === 'passed' ? (verdict.measured.recoveries ?? []) : []))
+
+/** The value at or below which this share of all lies. */
+function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0
 }
 
-function seconds(sorted: readonly number[], share: number): string {
-  return sorted.length === 0 ? '' : at(sorted, share).toFixed(1)
-}
+const unique = (values: readonly (string | number)[]): string => Array.from(new Set(values)).join(', ')

@@ -16,6 +16,11 @@ export function allProcesses(): SeenProcess[] {
   })
 }
 
+/** Those with this text (a folder's name) among their arguments, this process and its own helpers apart. */
+export function processesNaming(text: string): SeenProcess[] {
+  return allProcesses().filter(({ pid, args }) => pid !== process.pid && args.includes(text))
+}
+
 /** The child process that trains or evaluates for this worker. */
 export function trainerOf(worker: number): number | undefined {
   return allProcesses().find(({ parent, args }) => parent === worker && args.includes('child.json'))?.pid

@@ -61,6 +61,7 @@ test('a job looks at its store before it looks at its model', async (t) => {
     environment: {},
     clock: monotonicClock,
     attemptName: 'a1',
+    run: 'r1',
     signal: new AbortController().signal,
     progress: () => {},
     log: () => {},

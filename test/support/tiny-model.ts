@@ -17,9 +17,9 @@ const chatTemplate =
 
 /**
  * Writes a Llama of 2 layers with random weights from `seed` and a tokenizer whose every token is a byte: a whole model folder
- * as Hugging Face lays it out, made in milliseconds, so that no test needs a download.
+ * as Hugging Face lays it out, made in milliseconds, so that no test needs a download. It takes rows of so many `positions`.
  */
-export async function writeTinyModel(folder: string, seed = 1): Promise<void> {
+export async function writeTinyModel(folder: string, seed = 1, positions = 256): Promise<void> {
   await mkdir(folder, { recursive: true })
   const vocabulary = byteVocabulary()
   const size = Object.keys(vocabulary).length
@@ -62,7 +62,7 @@ export async function writeTinyModel(folder: string, seed = 1): Promise<void> {
     num_key_value_heads: kvHeads,
     head_dim: headDim,
     vocab_size: size,
-    max_position_embeddings: 256,
+    max_position_embeddings: positions,
     rms_norm_eps: 1e-5,
     rope_theta: 10_000,
     tie_word_embeddings: true,

@@ -1,76 +1,96 @@
 import assert from 'node:assert/strict'
 import type { Fate, SeenRequest } from '../../store/support/s3-proxy.ts'
 import type { FaultCase } from '../fault-case.ts'
-import type { FaultJob } from '../fault-job.ts'
 import type { SupervisedWorker } from '../worker-process.ts'
 
 const PASS: Fate = { kind: 'pass' }
 /** The server has done the request by then; the killed process has not read the answer. */
 const AFTER_MILLISECONDS = 5
 
-/** Changes of the store that belong to checkpoints: files, manifest, pointer, removals. */
-const ofCheckpoints = ({ method, path }: SeenRequest) =>
-  method !== 'GET' && method !== 'HEAD' && path.includes('/training/')
-/** Those of a stage's commit or of a publication. */
-const ofCommits = ({ method, path }: SeenRequest) =>
-  method !== 'GET' && method !== 'HEAD' && /\/(?:artifacts|models)\//.test(path)
+/**
+ * Which boundary of the store's protocol a request is: method and place without what differs between attempts. Undefined for
+ * requests that change nothing, and for logs.
+ */
+function boundaryOf({ method, path }: SeenRequest): string | undefined {
+  if (method === 'GET' || method === 'HEAD') return undefined
+  const key = decodeURIComponent(path.split('?')[0] ?? '')
+  const query = /[?&](uploads|uploadId|partNumber)/.exec(path)?.[1]
+  const checkpoint = /\/training\/[^/]+\/(?:checkpoints\/[^/]+\/)?([^/]+)$/.exec(key)?.[1]
+  if (checkpoint) return [method, 'checkpoint', checkpoint, query].filter(Boolean).join(' ')
+  const [, stage, file] = /\/artifacts\/([^/]+)\/(?:[^/]+\/)*([^/]+)$/.exec(key) ?? []
+  if (stage) return [method, stage, file, query].filter(Boolean).join(' ')
+  const published = /\/models\/(?:[^/]+\/)*([^/]+)$/.exec(key)?.[1]
+  return published && [method, 'publish', published, query].filter(Boolean).join(' ')
+}
 
-/** Kills right before or right after one change of the store, drawn from all changes of that kind. */
-function killAtBoundary(
+/**
+ * Kills at every boundary of one kind, once at each: in each run of the case at those of its share, each time right before
+ * the server does the request or right after.
+ */
+function killAtBoundaries(
   kind: string,
   what: string,
-  counts: (request: SeenRequest) => boolean,
-  /** As many as a job surely makes. */
-  changes: number,
+  counts: (boundary: string) => boolean,
+  shares: number,
+  least: number,
   kill: (worker: SupervisedWorker) => void,
 ): FaultCase {
   return {
+    part: 'boundaries',
     kind,
     what,
-    runs: 15,
+    // Every share twice: before and after.
+    runs: 2 * shares,
     isQuick: true,
-    async run(job, random) {
-      const at = 1 + Math.floor(random() * changes)
-      const isBefore = random() < 0.5
+    options: { checkpoint: { everySteps: 60, everySeconds: 60, keepLast: 2 } },
+    async run(job, random, { number, isQuick }) {
+      const isBefore = number % 2 === 1
+      const share = Math.floor((number - 1) / 2)
       const worker = await job.worker()
-      let count = 0
+      const met: string[] = []
+      const killedAt: string[] = []
+      // The quick run kills once, at a boundary that its seed draws.
+      const only = 1 + Math.floor(random() * least)
       job.proxy.decide = (request): Fate => {
-        if (!counts(request) || ++count !== at) return PASS
+        const boundary = boundaryOf(request)
+        if (boundary === undefined || !counts(boundary) || met.includes(boundary)) return PASS
+        met.push(boundary)
+        if (isQuick ? met.length !== only : (met.length - 1) % shares !== share) return PASS
+        killedAt.push(boundary)
         if (isBefore) kill(worker)
         else setTimeout(() => kill(worker), AFTER_MILLISECONDS)
         return isBefore ? { kind: 'cut before' } : { kind: 'cut after' }
       }
       await job.submit()
       await job.finish()
-      assert(count >= at, `only ${count} changes were made, the kill was to be at number ${at}`)
-      await assertTakenUpAgain(job)
-      return {}
+      assert(met.length >= least, `only ${met.length} boundaries were met: ${met.join(', ')}`)
+      assert(killedAt.length > 0, 'a kill happened')
+      const attempts = new Set((await job.log()).map(({ stage, attempt }) => `${stage}/${attempt}`))
+      const stages = new Set(Array.from(attempts, (attempt) => attempt.split('/')[0]))
+      assert(attempts.size > stages.size, 'a stage was begun again')
+      return { note: `${killedAt.length} kills ${isBefore ? 'before' : 'after'}: ${killedAt.join(', ')}` }
     },
   }
 }
 
-async function assertTakenUpAgain(job: FaultJob): Promise<void> {
-  const attempts = new Set((await job.log()).map(({ stage, attempt }) => `${stage}/${attempt}`))
-  const stages = new Set(Array.from(attempts, (attempt) => attempt.split('/')[0]))
-  assert(attempts.size > stages.size, 'a stage was begun again')
-}
-
 export const boundaries: FaultCase[] = [
-  killAtBoundary(
-    'killed at a checkpoint’s boundary',
-    'kill -9 of the trainer right before or after one request that writes a checkpoint, drawn at random',
-    ofCheckpoints,
-    30,
+  killAtBoundaries(
+    'killed at a checkpoint’s boundaries',
+    'kill -9 of the trainer right before and right after every request that changes a checkpoint: files, manifest, pointer, removals',
+    (boundary) => / checkpoint /.test(boundary),
+    1,
+    6,
     (worker) => {
       const pid = worker.trainer()
       if (pid) process.kill(pid, 'SIGKILL')
     },
   ),
-  killAtBoundary(
-    'killed at a commit’s boundary',
-    'kill -9 of the worker right before or after one request that commits a stage or publishes, drawn at random',
-    ofCommits,
-    20,
+  killAtBoundaries(
+    'killed at a commit’s boundaries',
+    'kill -9 of the worker right before and right after every request that commits a stage or publishes',
+    (boundary) => !/ checkpoint /.test(boundary),
+    4,
+    16,
     (worker) => worker.kill(),
   ),
 ]

@@ -8,7 +8,6 @@ import { promisify } from 'node:util'
 import { keysOf, textOf } from '../../store/support/scratch.ts'
 import { type FaultCase, NotPossibleHere } from '../fault-case.ts'
 import type { FaultJob } from '../fault-job.ts'
-import { recoveryAfter } from '../measure.ts'
 
 const run = promisify(execFile)
 
@@ -20,6 +19,7 @@ function spoiltCheckpoint(
   isQuick: boolean,
 ): FaultCase {
   return {
+    part: 'damage',
     kind,
     what,
     runs: 3,
@@ -28,8 +28,7 @@ function spoiltCheckpoint(
     async run(job, random) {
       const worker = await job.worker()
       await job.submit()
-      const sample = await job.reach('two checkpoints', ({ progress }) => progress.done > 100)
-      const killedAt = performance.now()
+      await job.reach('two checkpoints', ({ progress }) => progress.done > 100)
       await worker.killForGood()
       const state = await newestState(job)
       const object = await job.store.read(state)
@@ -41,7 +40,7 @@ function spoiltCheckpoint(
         log.some(({ message }) => message.startsWith('checkpoint set aside')),
         'the log says which checkpoint was set aside',
       )
-      return recoveryAfter(job, killedAt, sample.activity)
+      return {}
     },
   }
 }
@@ -55,6 +54,7 @@ async function newestState(job: FaultJob): Promise<string> {
 }
 
 const fullDisk: FaultCase = {
+  part: 'damage',
   kind: 'disk full',
   what: 'the worker’s disk is full in the middle of training: the job fails with what to mend, and after that goes on',
   runs: 2,
@@ -68,7 +68,7 @@ const fullDisk: FaultCase = {
       throw new NotPossibleHere('this user may not mount a small disk')
     }
     try {
-      const worker = await job.worker({}, home)
+      const worker = await job.worker({}, { home })
       await job.submit()
       await job.reach('training', ({ progress }) => progress.done > 50)
       await writeFile(join(home, 'filler'), Buffer.alloc(8_000_000)).catch(() => undefined)
@@ -94,6 +94,7 @@ const shiftClock = fileURLToPath(new URL('../shift-clock.ts', import.meta.url))
 /** The worker that goes on has another idea of the time than the one that was killed. */
 function clockMoved(hours: number): FaultCase {
   return {
+    part: 'damage',
     kind: `clock moved by ${hours > 0 ? '+' : '−'}${Math.abs(hours)} h`,
     what: 'the worker is killed and goes on with Date moved by an hour, in it and in its trainer',
     runs: 2,
@@ -102,13 +103,12 @@ function clockMoved(hours: number): FaultCase {
       const worker = await job.worker()
       const after = Math.floor(random() * 150)
       await job.submit()
-      const sample = await job.reach(`step ${after}`, ({ progress }) => progress.done > after)
-      const killedAt = performance.now()
+      await job.reach(`step ${after}`, ({ progress }) => progress.done > after)
       await worker.killForGood()
       const NODE_OPTIONS = `--import=${shiftClock}`
       await worker.start({ NODE_OPTIONS, CLOCK_SHIFT_HOURS: String(hours) })
       await job.finish()
-      return recoveryAfter(job, killedAt, sample.activity)
+      return {}
     },
   }
 }

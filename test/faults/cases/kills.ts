@@ -1,47 +1,64 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { identifyProcess } from '../../../src/local/process-identity.ts'
-import type { FaultCase } from '../fault-case.ts'
+import type { FaultCase, Recovery } from '../fault-case.ts'
 import type { FaultJob } from '../fault-job.ts'
-import { recoveryAfter } from '../measure.ts'
+import { recoveryAfter, stepsLost } from '../measure.ts'
 import type { SupervisedWorker } from '../worker-process.ts'
 
 type Victims = (job: FaultJob, worker: SupervisedWorker) => Promise<void>
 
-/** kill -9 at a seeded moment of training: after a seeded step and a seeded fraction of a second. */
+/** Of one job of the whole run, one after the other. */
+const KILLS = 5
+/** At a few milliseconds a step, for all the kills of a job to meet a training under way. */
+const STEPS = 4000
+
+/** kill -9 at seeded moments of training: each time after a seeded step and a seeded fraction of a second. */
 function killInTraining(
   kind: string,
   what: string,
   kill: Victims,
-  runs: number,
-  isQuick: boolean,
+  { isQuick, outlives = false }: { isQuick: boolean; outlives?: boolean },
 ): FaultCase {
   return {
+    part: 'kills',
     kind,
-    what,
-    runs,
+    what: `${what} at a random moment of training, ${KILLS} times in each job`,
+    runs: 5,
     isQuick,
-    async run(job, random) {
+    isMeasured: true,
+    options: isQuick ? {} : { steps: STEPS },
+    async run(job, random, { isQuick: isOnce }) {
+      const recoveries: Recovery[] = []
       const worker = await job.worker()
-      const after = Math.floor(random() * 200)
-      const more = random() * 500
       await job.submit()
-      const sample = await job.reach(
-        `step ${after}`,
-        ({ progress }) => progress.phase === 'train' && progress.done > after,
-      )
-      await sleep(more)
-      const killedAt = performance.now()
-      await kill(job, worker)
+      let from = 0
+      for (let number = 1; number <= (isOnce ? 1 : KILLS); number++) {
+        const after = from + 1 + Math.floor(random() * 200)
+        const more = random() * 300
+        const known = job.samples.length
+        const hit = await job.until(`step ${after}`, () =>
+          job.samples
+            .slice(known)
+            .find(({ progress }) => progress.phase === 'train' && progress.done > after),
+        )
+        await sleep(more)
+        const lostBefore = stepsLost(await job.trainingFailures())
+        const killedAt = performance.now()
+        await kill(job, worker)
+        const recovery = await recoveryAfter(job, killedAt, { ...hit, outlives }, lostBefore)
+        if (recovery) recoveries.push(recovery)
+        from = job.samples.at(-1)?.progress.done ?? 0
+      }
       await job.finish()
-      return recoveryAfter(job, killedAt, sample.activity)
+      return { recoveries }
     },
   }
 }
 
-function killTrainer(worker: SupervisedWorker): number {
-  const pid = worker.trainer()
-  assert(pid, 'training was still running')
+async function killTrainer(job: FaultJob, worker: SupervisedWorker): Promise<number> {
+  // A trainer that has just begun again may not have been seen yet.
+  const pid = await job.until('the trainer', () => worker.trainer())
   process.kill(pid, 'SIGKILL')
   return pid
 }
@@ -53,41 +70,37 @@ async function ended(job: FaultJob, pid: number): Promise<void> {
 export const kills: FaultCase[] = [
   killInTraining(
     'trainer killed',
-    'kill -9 of the trainer at a random moment of training',
-    async (_, worker) => void killTrainer(worker),
-    25,
-    true,
+    'kill -9 of the trainer',
+    async (job, worker) => void (await killTrainer(job, worker)),
+    { isQuick: true },
   ),
   killInTraining(
     'worker killed',
-    'kill -9 of the worker at a random moment of training; its trainer has to end by itself',
+    'kill -9 of the worker, whose trainer has to end by itself,',
     async (job, worker) => {
       const pid = worker.trainer()
       assert(pid, 'training was still running')
       worker.kill()
       await ended(job, pid)
     },
-    25,
-    true,
+    { isQuick: true },
   ),
   killInTraining(
     'worker and trainer killed',
     'kill -9 of both at once',
-    async (_, worker) => {
-      killTrainer(worker)
+    async (job, worker) => {
+      await killTrainer(job, worker)
       worker.kill()
     },
-    25,
-    false,
+    { isQuick: false },
   ),
   killInTraining(
     'Temporal killed',
-    'kill -9 of the Temporal server at a random moment of training, and a new one over the same database',
+    'kill -9 of the Temporal server, and a new one over the same database,',
     async (job, worker) => {
       assert(worker.trainer(), 'training was still running')
       await job.lane.killTemporal()
     },
-    20,
-    true,
+    { isQuick: true, outlives: true },
   ),
 ]

@@ -13,6 +13,7 @@ function weather(
   isQuick = false,
 ): FaultCase {
   return {
+    part: 'network',
     kind,
     what,
     runs: 3,
@@ -50,6 +51,7 @@ const anyFault = (random: () => number): Fate => {
 /** The store cannot be reached for a while: training goes on, and all is uploaded afterwards. */
 function outage(seconds: number, isQuick: boolean): FaultCase {
   return {
+    part: 'network',
     kind: `outage of ${seconds} s`,
     what: `no connection to the store for ${seconds} s in the middle of training, which goes on`,
     runs: 1,
