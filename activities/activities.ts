@@ -6,6 +6,7 @@ import type { TellInput } from '../src/nightly/tell-night.ts'
 import type { CleanInput, CleanOutcome } from '../src/stages/clean.ts'
 import type { EvaluateInput, EvaluateOutcome } from '../src/stages/evaluate.ts'
 import type { MergeInput, MergeOutcome } from '../src/stages/merge.ts'
+import type { RewindInput, SetAsideInput } from '../src/stages/prepare-retry.ts'
 import type { PublishInput, PublishOutcome } from '../src/stages/publish.ts'
 import type { QuantizeInput, QuantizeOutcome } from '../src/stages/quantize.ts'
 import type { ResolveModelInput, ResolveModelOutcome } from '../src/stages/resolve-model.ts'
@@ -26,4 +27,6 @@ export interface Activities {
   judgeChallenger(input: JudgeInput): Promise<JudgeOutcome>
   concludeNight(input: ConcludeInput): Promise<NightRecord>
   tellNight(input: TellInput): Promise<void>
+  setAside(input: SetAsideInput): Promise<void>
+  rewindTraining(input: RewindInput): Promise<void>
 }

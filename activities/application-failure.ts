@@ -10,6 +10,8 @@ export interface AttemptSeen {
   /** Processes of this container killed for memory while it ran. */
   oomKills: number
   lost: Lost | undefined
+  /** The node that it ran on, where the worker knows it. */
+  node: string | undefined
 }
 
 /**
@@ -27,10 +29,19 @@ export function applicationFailure(error: unknown, seen: AttemptSeen): Error {
   return failureOf(error, error, seen)
 }
 
-function failureOf(error: unknown, cause: unknown, { oomKills, lost }: AttemptSeen): ApplicationFailure {
+function failureOf(
+  error: unknown,
+  cause: unknown,
+  { oomKills, lost, node }: AttemptSeen,
+): ApplicationFailure {
   const { name, message } = error instanceof Error ? error : new Error(String(error))
   const child = error instanceof Error ? childOf(error.cause) : undefined
-  const evidence: Evidence = { error: { name, message }, oomKills, ...(child && { child }) }
+  const evidence: Evidence = {
+    error: { name, message },
+    oomKills,
+    ...(child && { child }),
+    ...(node && { node: { name: node } }),
+  }
   const { kind, ...classified } = classify(evidence)
   const details: FailureDetails = { ...classified, ...(lost && { lost }) }
   return ApplicationFailure.create({

@@ -9,6 +9,8 @@ import { publishActivity } from './publish.ts'
 import { quantizeActivity } from './quantize.ts'
 import { resolveModelActivity } from './resolve-model.ts'
 import type { WorkerPlace } from './stage-activity.ts'
+import { rewindTrainingActivity } from './rewind-training.ts'
+import { setAsideActivity } from './set-aside.ts'
 import { tellNightActivity } from './tell-night.ts'
 import { tokenizeActivity } from './tokenize.ts'
 import { trainActivity } from './train.ts'
@@ -28,5 +30,7 @@ export function createActivities(place: WorkerPlace): Activities {
     judgeChallenger: judgeChallengerActivity(place),
     concludeNight: concludeNightActivity(place),
     tellNight: tellNightActivity(place),
+    setAside: setAsideActivity(place),
+    rewindTraining: rewindTrainingActivity(place),
   }
 }

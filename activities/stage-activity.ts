@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Context, type Info } from '@temporalio/activity'
 import { oomKillCount } from '../src/failures/cgroup-memory.ts'
 import { FencedError } from '../src/errors.ts'
-import type { Lost } from '../src/failures/failure-details.ts'
+import type { Lost, Recovered } from '../src/failures/failure-details.ts'
 import { JobLog } from '../src/stages/job-log.ts'
 import type { StageContext } from '../src/stages/stage-context.ts'
 import type { Store } from '../src/store/store.ts'
@@ -28,6 +28,8 @@ export interface AttemptInput {
   jobId: string
   /** From 1. */
   attempt: number
+  /** What the attempt before it met. */
+  after?: Recovered
 }
 
 /**
@@ -77,7 +79,8 @@ export function stageActivity<I extends AttemptInput, O>(
       // A zombie has nothing to complain about: the job goes on elsewhere.
       const level = error instanceof FencedError ? 'warn' : 'error'
       log.write({ level, message: messageOf(error), fields: evidenceOf(error) })
-      throw applicationFailure(error, { oomKills: (oomKillCount() ?? 0) - oomKillsBefore, lost })
+      const oomKills = (oomKillCount() ?? 0) - oomKillsBefore
+      throw applicationFailure(error, { oomKills, lost, node: place.environment.NODE_NAME })
     } finally {
       await Promise.all([log.close(), rm(scratchDir, { recursive: true, force: true })])
     }

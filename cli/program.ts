@@ -8,6 +8,7 @@ import { addLogsCommand } from './commands/logs.ts'
 import { addPauseCommand } from './commands/pause.ts'
 import { addQuickstartCommand } from './commands/quickstart.ts'
 import { addResumeCommand } from './commands/resume.ts'
+import { addRetryCommand } from './commands/retry.ts'
 import { addRollbackCommand } from './commands/rollback.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addScheduleCommand } from './commands/schedule.ts'
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     addLogsCommand,
     addPauseCommand,
     addResumeCommand,
+    addRetryCommand,
     addCancelCommand,
     addScheduleCommand,
     addHistoryCommand,

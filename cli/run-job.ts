@@ -27,14 +27,22 @@ export async function runJob(
   const say = (message: string): void => terminal.line(terminal.style(message, 'dim'))
   const { attached } = await submitJob(session, request)
   if (attached) say(`Job ${request.name} goes on where it was.`)
+  return serveJob(session, request.name, terminal, interrupt)
+}
+
+/** Serves a job that is under way where nobody else does, and shows it to its end. */
+export async function serveJob(
+  session: Session,
+  name: string,
+  terminal: Terminal,
+  interrupt: AbortSignal,
+): Promise<RunEnd> {
+  const say = (message: string): void => terminal.line(terminal.style(message, 'dim'))
   const service = await serve(session, say)
   try {
-    const view = await Promise.race([
-      followJob(session.client, request.name, terminal, interrupt),
-      service.lost,
-    ])
+    const view = await Promise.race([followJob(session.client, name, terminal, interrupt), service.lost])
     if (view.state !== 'running') {
-      return { kind: 'finished', view, result: await jobResult(session.client, request.name) }
+      return { kind: 'finished', view, result: await jobResult(session.client, name) }
     }
     if (isResting(view)) return { kind: 'paused', view }
     const servedElsewhere = service.worker() === undefined

@@ -108,6 +108,7 @@ async function lookAtTraining(client: Client, jobId: string, stage: StageStatus)
       stage.attempts = attempts.attempts
       if (attempts.failure) stage.failure = attempts.failure
       if (attempts.relief) stage.relief = attempts.relief
+      if (attempts.avoidNodes) stage.avoidNodes = attempts.avoidNodes
       stage.failures = attempts.failures
       if (attempts.attempts > 1) stage.state = 'retrying'
     }

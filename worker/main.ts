@@ -9,7 +9,6 @@ import { monotonicClock } from '../src/train/clock.ts'
 import { createWorker } from './create-worker.ts'
 import { workerLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { serveMetrics } from './metrics-server.ts'
 import { scratchFolder } from './scratch-folder.ts'
 import { workerSettings } from './settings.ts'
 import { temporalOptions } from '../jobs/temporal-options.ts'
@@ -35,10 +34,16 @@ async function main(stopping: AbortSignal, logger: Logger): Promise<void> {
   })
   const tracing = startTracing('temper-worker', process.env)
   const { registry, metrics } = createMetrics()
-  let isPolling = false
-  const metricsServer = settings.metricsAddress
-    ? await serveMetrics(settings.metricsAddress, registry, () => isPolling && !stopping.aborted)
-    : undefined
+  const workers: Worker[] = []
+  const health =
+    settings.healthAddress === undefined
+      ? undefined
+      : await serveHealth(settings.healthAddress, {
+          // Draining is well: its checkpoint must not be cut short.
+          isAlive: () => workers.every((worker) => worker.getState() !== 'FAILED'),
+          isReady: () => workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING'),
+          metrics: () => registry.metrics(),
+        })
   const store = await openStore(settings.storeUri)
   const scratch = scratchFolder(join(settings.state.cache, 'scratch'))
   const connection = await NativeConnection.connect(temporalOptions(process.env))
@@ -57,35 +62,17 @@ async function main(stopping: AbortSignal, logger: Logger): Promise<void> {
       observation: { metrics, logger, clock: monotonicClock },
       tracing,
     }
-    const workers = await Promise.all(settings.queues.map((queue) => createWorker(queue, parts)))
-    const health = await healthOf(workers)
-    try {
-      const running = runWorkers(workers, stopping)
-      isPolling = true
-      await running
-    } finally {
-      await health?.close()
-    }
+    workers.push(...(await Promise.all(settings.queues.map((queue) => createWorker(queue, parts)))))
+    await runWorkers(workers, stopping)
   } finally {
     await connection.close()
     scratch.remove()
-    await metricsServer?.close()
+    await health?.close()
     // A collector that does not answer keeps nobody: what it has not taken is lost.
     await tracing
       .close()
       .catch((error: unknown) => logger.warn({ error: String(error) }, 'spans were not sent'))
   }
-}
-
-/** For the probes of a pod (TEMPER_HEALTH_PORT); a worker on a laptop has none. */
-async function healthOf(workers: readonly Worker[]): Promise<{ close(): Promise<void> } | undefined> {
-  const port = process.env.TEMPER_HEALTH_PORT
-  if (!port) return undefined
-  return serveHealth(Number(port), {
-    // Draining is well: its checkpoint must not be cut short.
-    isAlive: () => workers.every((worker) => worker.getState() !== 'FAILED'),
-    isReady: () => workers.every((worker) => worker.getState() === 'RUNNING'),
-  })
 }
 
 async function runWorkers(workers: readonly Worker[], stopping: AbortSignal): Promise<void> {

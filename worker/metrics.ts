@@ -23,8 +23,8 @@ export const METRICS = {
   recoveries: {
     kind: 'counter',
     name: 'temper_recoveries_total',
-    help: 'Attempts after the first that ended well.',
-    labels: ['stage'],
+    help: 'Attempts that ended well after one that had failed, by the kind of that failure.',
+    labels: ['stage', 'kind'],
   },
   queueWait: {
     kind: 'histogram',
@@ -64,10 +64,23 @@ export const METRICS = {
     help: 'Since the newest checkpoint of the job that trains here, or since its attempt began.',
     labels: ['job'],
   },
+  checkpointBytes: {
+    kind: 'gauge',
+    name: 'temper_checkpoint_bytes',
+    help: 'Size of the newest checkpoint of the job that trains here.',
+    labels: ['job'],
+  },
+  checkpointSeconds: {
+    kind: 'histogram',
+    name: 'temper_checkpoint_seconds',
+    help: 'Time that a checkpoint took to be safe in the store, beside training.',
+    labels: [],
+    buckets: [0.1, 0.5, 1, 2, 5, 15, 60, 300, 900],
+  },
   trainingSeconds: {
     kind: 'counter',
     name: 'temper_training_seconds_total',
-    help: 'Seconds of this machine spent on training (GPU-seconds where it has a GPU), by use: useful, or lost with a failed attempt.',
+    help: 'Seconds of this machine spent on training (GPU-seconds where it has a GPU), by use: useful, or lost with a failed attempt (one whose worker died is counted by the next).',
     labels: ['use'],
   },
 } as const satisfies Record<string, MetricDefinition>

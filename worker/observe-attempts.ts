@@ -23,7 +23,7 @@ export function observeAttempts(
   return {
     async execute(input, next) {
       const { activityType: stage, currentAttemptScheduledTimestampMs: scheduled } = context.info
-      const { jobId: job, attempt } = input.args[0] as AttemptInput
+      const { jobId: job, attempt, after } = input.args[0] as AttemptInput
       const traceId = trace.getActiveSpan()?.spanContext().traceId
       const lines = logger.child({ trace: traceId, job, stage, attempt })
       const training = new TrainingMeter(metrics, clock, job)
@@ -37,11 +37,14 @@ export function observeAttempts(
       const end = (state: string): void => metrics.stageAttempts.inc({ stage, state })
       metrics.queueWait.observe({ stage }, Math.max(0, Date.now() - scheduled) / 1000)
       metrics.stagesRunning.inc({ stage })
+      // Its own worker could not count it.
+      if (after?.kind === 'lost' && after.lost)
+        metrics.trainingSeconds.inc({ use: 'lost' }, after.lost.seconds)
       lines.info('attempt begins')
       try {
         const result = await attemptObserver.run(observer, () => next(input))
         end('done')
-        if (attempt > 1) metrics.recoveries.inc({ stage })
+        if (after) metrics.recoveries.inc({ stage, kind: after.kind })
         if (stage === 'train') training.ended(false)
         lines.info('attempt done')
         return result
@@ -75,6 +78,7 @@ class TrainingMeter {
   readonly #began: number
   #last: { step: number; tokens: number; at: number } | undefined
   #unsaved = 0
+  #checkpoint: number | undefined
 
   constructor(metrics: Metrics, clock: Clock, job: string) {
     this.#metrics = metrics
@@ -83,8 +87,13 @@ class TrainingMeter {
     this.#began = clock.now()
   }
 
-  observe({ phase, done, trainedTokens = 0, loss, unsaved }: StageProgress): void {
+  observe({ phase, done, trainedTokens = 0, loss, unsaved, checkpoint }: StageProgress): void {
     const { steps, tokens, stepSeconds, loss: lossGauge, checkpointAge } = this.#metrics
+    if (checkpoint && checkpoint.step !== this.#checkpoint) {
+      this.#checkpoint = checkpoint.step
+      this.#metrics.checkpointBytes.set({ job: this.#job }, checkpoint.bytes)
+      this.#metrics.checkpointSeconds.observe(checkpoint.seconds)
+    }
     if (unsaved) {
       this.#unsaved = unsaved.seconds
       checkpointAge.set({ job: this.#job }, unsaved.seconds)
@@ -109,5 +118,6 @@ class TrainingMeter {
     this.#metrics.trainingSeconds.inc({ use: 'useful' }, whole - lost)
     this.#metrics.loss.remove({ job: this.#job })
     this.#metrics.checkpointAge.remove({ job: this.#job })
+    this.#metrics.checkpointBytes.remove({ job: this.#job })
   }
 }

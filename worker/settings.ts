@@ -15,8 +15,8 @@ export interface WorkerSettings {
   downloadCache: string
   /** TEMPER_QUEUES, comma-separated. */
   queues: string[]
-  /** TEMPER_METRICS_ADDRESS, host:port of /metrics and /healthz; without it there are none. */
-  metricsAddress: string | undefined
+  /** TEMPER_HEALTH_PORT, port or host:port of /healthz, /readyz and /metrics; without it there are none. */
+  healthAddress: string | undefined
 }
 
 export function workerSettings(environment: Environment, workingFolder: string): WorkerSettings {
@@ -27,7 +27,7 @@ export function workerSettings(environment: Environment, workingFolder: string):
     storeUri: storeUri(environment, state),
     downloadCache: downloadCache(environment),
     queues: environment.TEMPER_QUEUES?.split(',') ?? [CONTROL_QUEUE, CPU_TRAINING_QUEUE],
-    metricsAddress: environment.TEMPER_METRICS_ADDRESS || undefined,
+    healthAddress: environment.TEMPER_HEALTH_PORT || undefined,
   }
 }
 

@@ -6,7 +6,11 @@ import {
 } from '@temporalio/workflow'
 import type { FailureDetails } from '../src/failures/failure-details.ts'
 import { type FailureKind, isFailureKind, kindOfErrorName } from '../src/failures/failure-kind.ts'
+import type { DeclinedType } from '../activities/train.ts'
 import type { StageProgress } from '../src/stages/stage-progress.ts'
+
+/** Type of the failure by which a worker declines; no kind, since nothing went wrong. */
+const DECLINED: DeclinedType = 'declined'
 
 export interface Failure extends FailureDetails {
   kind: FailureKind
@@ -40,6 +44,13 @@ function timeout({ timeoutType, lastHeartbeatDetails }: TimeoutFailure): Failure
     evidence: ['no heartbeat of the worker'],
     ...(lost && { lost }),
   }
+}
+
+/** No failure of the work: a worker on a node that the job avoids has left it to others. */
+export function isDeclined(error: unknown): boolean {
+  return error instanceof ActivityFailure && error.cause instanceof ApplicationFailure
+    ? error.cause.type === DECLINED
+    : false
 }
 
 /** The failure as the end of a workflow: never retried by the server, since the workflow has spent the budget itself. */

@@ -9,6 +9,7 @@ import type { Activities } from '../activities/activities.ts'
 import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
 import { attemptOptions } from './activity-options.ts'
 import { failureOf } from './failure.ts'
+import { halving } from './halving.ts'
 import { type FineTuneJob, trainingWorkflowId } from './job.ts'
 import { JobRecord } from './job-record.ts'
 import { CONTROL_QUEUE } from './queues.ts'
@@ -23,34 +24,59 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   const { spec, jobId } = job
   const activities = proxyActivities<Activities>(attemptOptions(CONTROL_QUEUE, job.heartbeatSeconds))
   const record = new JobRecord(job)
+  let isRewound = false
+  const measuring = halving(spec.eval.batchSize)
 
-  const model = await record.stage('model', (stage) =>
-    withRetries(stage, (attempt) =>
+  const model = await record.stage('model', async (stage) => {
+    const { again } = job
+    if (again && again.setAside.length > 0)
+      await withRetries(stage, (attempt) =>
+        activities.setAside({ jobId, attempt, artifacts: again.setAside }),
+      )
+    return withRetries(stage, (attempt, after) =>
       activities.resolveModel({
         jobId,
         attempt,
+        ...(after && { after }),
         model: spec.model,
         train: spec.train,
         maxLength: spec.data.maxLength,
       }),
-    ),
-  )
+    )
+  })
   const base = model.summary
   const clean = await record.stage(
     'clean',
     async (stage) =>
       job.prepared?.clean ??
-      withRetries(stage, (attempt) => activities.clean({ jobId, attempt, data: spec.data })),
+      withRetries(stage, (attempt, after) =>
+        activities.clean({ jobId, attempt, ...(after && { after }), data: spec.data }),
+      ),
   )
   const tokenized = await record.stage(
     'tokenize',
     async (stage) =>
       job.prepared?.tokenized ??
-      withRetries(stage, (attempt) =>
-        activities.tokenize({ jobId, attempt, base, clean: clean.ref, data: spec.data }),
+      withRetries(stage, (attempt, after) =>
+        activities.tokenize({
+          jobId,
+          attempt,
+          ...(after && { after }),
+          base,
+          clean: clean.ref,
+          data: spec.data,
+        }),
       ),
   )
-  const trained = await record.stage('train', (stage) => {
+  const trained = await record.stage('train', async (stage) => {
+    const step = job.again?.checkpoint
+    // Once: after a pause training goes on from where it was.
+    if (step !== undefined && !isRewound) {
+      await withRetries(stage, (attempt) =>
+        activities.rewindTraining({ jobId, attempt, base, tokenized: tokenized.ref, step }),
+      )
+      isRewound = true
+    }
     stage.attempt(1)
     return onQueues(trainingQueues(job), (queue) =>
       executeChild(train, {
@@ -70,43 +96,55 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
     )
   })
   const evaluated = await record.stage('evaluate', (stage) =>
-    withRetries(stage, (attempt) =>
-      activities.evaluate({
-        jobId,
-        attempt,
-        base,
-        tokenized: tokenized.ref,
-        adapter: trained.ref,
-        settings: spec.eval,
-      }),
+    withRetries(
+      stage,
+      (attempt, after) =>
+        activities.evaluate({
+          jobId,
+          attempt,
+          ...(after && { after }),
+          base,
+          tokenized: tokenized.ref,
+          adapter: trained.ref,
+          settings: { ...spec.eval, batchSize: measuring.rows() },
+        }),
+      measuring.rules,
     ),
   )
   const merged = await record.stage('merge', (stage) =>
-    withRetries(stage, (attempt) =>
-      activities.merge({
-        jobId,
-        attempt,
-        base,
-        tokenized: tokenized.ref,
-        adapter: trained.ref,
-        settings: spec.merge,
-        batchSize: spec.eval.batchSize,
-        tunedLoss: evaluated.summary.tuned.loss,
-      }),
+    withRetries(
+      stage,
+      (attempt, after) =>
+        activities.merge({
+          jobId,
+          attempt,
+          ...(after && { after }),
+          base,
+          tokenized: tokenized.ref,
+          adapter: trained.ref,
+          settings: spec.merge,
+          batchSize: measuring.rows(),
+          tunedLoss: evaluated.summary.tuned.loss,
+        }),
+      measuring.rules,
     ),
   )
   const quantized = await record.stage('quantize', (stage) =>
-    withRetries(stage, (attempt) =>
-      activities.quantize({
-        jobId,
-        attempt,
-        base,
-        tokenized: tokenized.ref,
-        merged: merged.ref,
-        settings: spec.quantize,
-        batchSize: spec.eval.batchSize,
-        name: spec.publish.name,
-      }),
+    withRetries(
+      stage,
+      (attempt, after) =>
+        activities.quantize({
+          jobId,
+          attempt,
+          ...(after && { after }),
+          base,
+          tokenized: tokenized.ref,
+          merged: merged.ref,
+          settings: spec.quantize,
+          batchSize: measuring.rows(),
+          name: spec.publish.name,
+        }),
+      measuring.rules,
     ),
   )
   const artifacts = {
@@ -120,10 +158,11 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   const summary = { artifacts, evaluation: evaluated.summary, training: trained.summary }
   if (job.prepared) return summary
   const published = await record.stage('publish', (stage) =>
-    withRetries(stage, (attempt) =>
+    withRetries(stage, (attempt, after) =>
       activities.publish({
         jobId,
         attempt,
+        ...(after && { after }),
         publication: workflowInfo().runId,
         name: spec.publish.name,
         base,

@@ -42,10 +42,11 @@ export class JobRecord {
       this.#status.paused = isPaused
       this.#publish(this.#current)
     })
-    setHandler(trainingAttempts, ({ attempts, failure, failures, relief }) => {
+    setHandler(trainingAttempts, ({ attempts, failure, failures, relief, avoidNodes }) => {
       const status = this.#stageStatus('train')
       Object.assign(status, { attempts, state: 'retrying', failures, ...(failure && { failure }) })
       if (relief) status.relief = relief
+      if (avoidNodes) status.avoidNodes = avoidNodes
       this.#publish('train')
     })
   }

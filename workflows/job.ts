@@ -1,6 +1,7 @@
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { CleanOutcome } from '../src/stages/clean.ts'
 import type { TokenizeOutcome } from '../src/stages/tokenize.ts'
+import type { ArtifactRef } from '../src/store/artifact.ts'
 import type { FailureCounts } from '../src/failures/failure-details.ts'
 import type { MemoryRung } from '../src/failures/memory-ladder.ts'
 import type { Failure } from './failure.ts'
@@ -27,6 +28,13 @@ export interface FineTuneJob {
   trainingQueue: string
   /** Seconds without a sign of life after which a worker counts as lost. */
   heartbeatSeconds: number
+  /** A job that is begun again by hand: what of its earlier run does not count any more. */
+  again?: {
+    /** Artifacts to make again. */
+    setAside: ArtifactRef[]
+    /** Training begins with the checkpoint of this step. */
+    checkpoint?: number
+  }
   /**
    * Rows that somebody has made already: a night cleans and tokenizes only what is new. Such a job publishes nothing; whoever
    * started it judges the model first.
@@ -53,6 +61,8 @@ export interface StageStatus {
   failures?: FailureCounts
   /** Training: how the attempt that runs was made smaller for want of memory. */
   relief?: MemoryRung
+  /** Training: nodes with bad hardware, on which it should not run any more. */
+  avoidNodes?: string[]
 }
 
 /** Answer of the status query; also the job's memo, so that it can be read while no worker runs. */
@@ -83,4 +93,6 @@ export interface TrainingAttempts {
   failure?: Failure
   failures: FailureCounts
   relief?: MemoryRung
+  /** Nodes with bad hardware: this job's training should run elsewhere. */
+  avoidNodes?: string[]
 }

@@ -2,6 +2,7 @@ import {
   defineSignal,
   getExternalWorkflowHandle,
   proxyActivities,
+  sleep,
   upsertMemo,
   workflowInfo,
 } from '@temporalio/workflow'
@@ -11,6 +12,7 @@ import type { FailureKind } from '../src/failures/failure-kind.ts'
 import { memoryLadder } from '../src/failures/memory-ladder.ts'
 import type { TrainInput, TrainOutcome } from '../src/stages/train.ts'
 import { attemptOptions } from './activity-options.ts'
+import { isDeclined } from './failure.ts'
 import { ATTEMPTS_MEMO, type TrainingAttempts } from './job.ts'
 import { trainingAttemptsSignal } from './signals.ts'
 import { withRetries } from './with-retries.ts'
@@ -25,6 +27,10 @@ export interface TrainingJob {
   failures?: FailureCounts
 }
 
+/** One to 30 s apart, half an hour in all: a cluster has brought another node by then, or has none. */
+const MAX_DECLINED = 64
+const DECLINED_WAIT = { first: 1_000, longest: 30_000 }
+
 /** From a training to its job, whose record outlives it. */
 export const trainingAttempts = defineSignal<[TrainingAttempts]>(trainingAttemptsSignal)
 
@@ -37,6 +43,7 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
   const activities = proxyActivities<Pick<Activities, 'train'>>(
     attemptOptions(job.queue, job.heartbeatSeconds),
   )
+  const avoidNodes: string[] = []
   const { perDeviceTrainBatchSize: microBatchRows, layout } = input.base.training
   const [, ...smaller] = memoryLadder({ microBatchRows, layout })
   const attempts: TrainingAttempts = { attempts: 0, failures: { ...job.failures } }
@@ -48,12 +55,25 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
       },
       failed: async (failure, seconds) => {
         attempts.failure = failure
+        if (failure.avoidNode !== undefined && !avoidNodes.includes(failure.avoidNode)) {
+          avoidNodes.push(failure.avoidNode)
+          attempts.avoidNodes = avoidNodes
+        }
         countFailure(attempts.failures, failure.kind, failure.lost ?? { steps: 0, seconds })
         upsertMemo({ [ATTEMPTS_MEMO]: attempts })
         await tellJob(attempts)
       },
     },
-    (attempt) => activities.train({ ...input, attempt, ...(attempts.relief && { relief: attempts.relief }) }),
+    (attempt, after) =>
+      elsewhere(avoidNodes, (avoided) =>
+        activities.train({
+          ...input,
+          attempt,
+          ...(after && { after }),
+          ...(avoided.length > 0 && { avoidNodes: avoided }),
+          ...(attempts.relief && { relief: attempts.relief }),
+        }),
+      ),
     {
       ...(job.retries && { retries: job.retries }),
       relieve: () => {
@@ -63,6 +83,22 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
       },
     },
   )
+}
+
+/**
+ * Runs an attempt on a node that is not avoided: a worker on one that is declines at once, and another may take the task. Where
+ * nobody else comes for so long, a bad node is better than none.
+ */
+async function elsewhere<T>(nodes: readonly string[], run: (avoided: string[]) => Promise<T>): Promise<T> {
+  for (let declined = 0; ; declined++) {
+    const avoided = declined < MAX_DECLINED ? [...nodes] : []
+    try {
+      return await run(avoided)
+    } catch (error) {
+      if (!isDeclined(error)) throw error
+      await sleep(Math.min(DECLINED_WAIT.longest, DECLINED_WAIT.first * 2 ** declined))
+    }
+  }
 }
 
 /** A job that was terminated meanwhile has no record any more, and this training ends with it. */

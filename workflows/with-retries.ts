@@ -1,4 +1,5 @@
 import { isCancellation, sleep } from '@temporalio/workflow'
+import type { Recovered } from '../src/failures/failure-details.ts'
 import type { FailureKind } from '../src/failures/failure-kind.ts'
 import { FAILURES, waitBefore } from '../src/failures/failures.ts'
 import { type Failure, failureOf, finalFailure } from './failure.ts'
@@ -22,20 +23,22 @@ export interface RetryRules {
  */
 export async function withRetries<T>(
   record: Attempts,
-  run: (attempt: number) => Promise<T>,
+  run: (attempt: number, after?: Recovered) => Promise<T>,
   { retries = {}, relieve }: RetryRules = {},
 ): Promise<T> {
   const spent = new Map<FailureKind, number>()
+  let after: Recovered | undefined
   for (let attempt = 1; ; attempt++) {
     record.attempt(attempt)
     const begun = Date.now()
     try {
-      return await run(attempt)
+      return await run(attempt, after)
     } catch (error) {
       if (isCancellation(error)) throw error
       const failure = failureOf(error)
       await record.failed(failure, (Date.now() - begun) / 1000)
-      const { kind } = failure
+      const { kind, lost } = failure
+      after = { kind, ...(lost && { lost }) }
       const { budget } = FAILURES[kind]
       const retry = (spent.get(kind) ?? 0) + 1
       if (retry > (retries[kind] ?? budget.retries)) throw finalFailure(failure)

@@ -16,6 +16,12 @@ export interface FailureDetails {
   avoidNode?: string
 }
 
+/** What the attempt before this one met: an attempt that ends well has recovered from it. */
+export interface Recovered {
+  kind: FailureKind
+  lost?: Lost
+}
+
 /** Failures of a stage that were answered, by kind. */
 export type FailureCounts = Partial<Record<FailureKind, Lost & { times: number }>>
 

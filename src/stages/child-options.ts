@@ -1,4 +1,4 @@
-import type { Progress } from '../train/child-protocol.ts'
+import type { Progress, SavedCheckpoint } from '../train/child-protocol.ts'
 import type { RunChildOptions } from '../train/run-child.ts'
 import type { StageContext } from './stage-context.ts'
 
@@ -8,6 +8,7 @@ export function childOptions(context: StageContext): RunChildOptions {
   let kept = { step: 0, at: clock.now() }
   let begun = false
   let latest: Progress | undefined
+  let saved: SavedCheckpoint | undefined
   const tell = (): void => {
     if (latest === undefined) return
     const { phase, step, steps, loss, evalLoss, bestStep, trainedTokens, tokensPerSecond, secondsLeft } =
@@ -22,6 +23,7 @@ export function childOptions(context: StageContext): RunChildOptions {
       ...(bestStep !== undefined && { bestStep }),
       ...(tokensPerSecond !== undefined && { tokensPerSecond }),
       ...(secondsLeft !== undefined && { secondsLeft }),
+      ...(saved && { checkpoint: saved }),
       unsaved: { steps: Math.max(0, step - kept.step), seconds: (clock.now() - kept.at) / 1000 },
     })
   }
@@ -29,9 +31,10 @@ export function childOptions(context: StageContext): RunChildOptions {
     signal,
     clock,
     onLog: (line) => context.log(line),
-    onCheckpoint: (step) => {
-      kept = { step, at: clock.now() }
-      context.log({ level: 'info', message: 'checkpoint saved', fields: { step } })
+    onCheckpoint: (checkpoint) => {
+      saved = checkpoint
+      kept = { step: checkpoint.step, at: clock.now() }
+      context.log({ level: 'info', message: 'checkpoint saved', fields: { ...checkpoint } })
       tell()
     },
     onProgress: (progress) => {

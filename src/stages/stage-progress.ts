@@ -17,4 +17,6 @@ export interface StageProgress {
   secondsLeft?: number
   /** What a kill would lose now: done since the newest checkpoint. Seconds count from the attempt's start before the first one. */
   unsaved?: Lost
+  /** The newest one that this attempt has saved. */
+  checkpoint?: { step: number; bytes: number; seconds: number }
 }

@@ -1,12 +1,14 @@
+import type { Recovered } from '../failures/failure-details.ts'
 import type { MemoryRung } from '../failures/memory-ladder.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
+import type { Quarantined } from '../store/checkpoints.ts'
 import { trainStage } from '../train/train-stage.ts'
 import type { TrainSettings } from '../train/train-settings.ts'
 import type { TrainSummary } from '../train/train-task.ts'
 import { childOptions } from './child-options.ts'
 import { openInput } from './open-input.ts'
 import { locateModel, type ResolvedModel } from './resolve-model.ts'
-import { type MadeArtifact, runStage } from './run-stage.ts'
+import { type MadeArtifact, runStage, type StageRecipe } from './run-stage.ts'
 import type { StageContext } from './stage-context.ts'
 
 /** Raised whenever the same rows and settings would give another adapter. */
@@ -19,16 +21,18 @@ export interface TrainInput {
   tokenized: ArtifactRef
   /** A smaller attempt, for want of memory. */
   relief?: MemoryRung
+  /** What the attempt before it met. */
+  after?: Recovered
+  /** Nodes on which this job's training has met bad hardware: a worker there declines. */
+  avoidNodes?: string[]
 }
 
-export type TrainOutcome = MadeArtifact<TrainSummary>
+export type TrainOutcome = MadeArtifact<TrainSummary & { quarantined?: Quarantined[] }>
 
 /** The adapter, trained in a child process from the job's newest checkpoint. The artifact is the adapter as PEFT loads it. */
 export async function train(context: StageContext, input: TrainInput): Promise<TrainOutcome> {
   const { jobId, base, tokenized } = input
-  const settings = resultSettings(base.training)
-  const inputs = { model: base.digest, tokenized: tokenized.digest }
-  const recipe = { stage: 'train', version: VERSION, inputs, settings }
+  const recipe = trainingRecipe(base, tokenized)
   return runStage(context, recipe, async (outDir, digest) => {
     const { dir: tokenizedDir } = await openInput(context, tokenized)
     if (input.relief)
@@ -51,6 +55,12 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
     )
     return summary
   })
+}
+
+/** What the adapter is known by. */
+export function trainingRecipe(base: ResolvedModel, tokenized: ArtifactRef): StageRecipe {
+  const inputs = { model: base.digest, tokenized: tokenized.digest }
+  return { stage: 'train', version: VERSION, inputs, settings: resultSettings(base.training) }
 }
 
 /** The settings that decide the result. How often the state is saved and what follows a failure may change within a job. */

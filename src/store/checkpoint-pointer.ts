@@ -11,9 +11,14 @@ const NAME = /^([0-9]{8,})-([1-9][0-9]*)(?:-([1-9][0-9]*))?$/
 /** The checkpoints that may be resumed from, the newest first. What is not in this list does not exist. */
 const listSchema = z.array(z.string().regex(NAME)).max(1000)
 
+/** Where the checkpoints of one of a job's trainings lie; the digest is that of its inputs and settings. */
+export const trainingPrefix = (jobId: string, digest: string): string => `jobs/${jobId}/training/${digest}`
+
 export const checkpointName = (step: number, epoch: number, copy: number): string =>
   `${String(step).padStart(8, '0')}-${epoch}${copy > 1 ? `-${copy}` : ''}`
 
+/** The step in a checkpoint's name. */
+export const stepOf = (name: string): number => Number(NAME.exec(name)?.[1])
 /** The lease epoch in a checkpoint's name. */
 export const epochOf = (name: string): number => Number(NAME.exec(name)?.[2])
 

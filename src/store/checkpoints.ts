@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { z } from 'zod'
-import { CorruptError } from '../errors.ts'
+import { CorruptError, InputError } from '../errors.ts'
 import {
   checkpointFolder,
   checkpointFolders,
@@ -10,6 +10,7 @@ import {
   markQuarantined,
   moveLatest,
   quarantineMark,
+  stepOf,
 } from './checkpoint-pointer.ts'
 import { jsonText, readJson } from './json-object.ts'
 import type { Lease } from './lease.ts'
@@ -25,6 +26,7 @@ const manifestSchema = z.strictObject({
   files: z.array(fileEntrySchema).min(1),
   meta: z.unknown(),
 })
+const markSchema = z.object({ reason: z.string() })
 type CheckpointManifest = z.infer<typeof manifestSchema>
 
 /** A checkpoint to resume from: its files in a local folder, to be read only. */
@@ -54,7 +56,12 @@ export async function saveCheckpoint(
   step: number,
   files: readonly LocalFile[],
   meta: unknown,
-  options: { keepLast: number; signal?: AbortSignal },
+  options: {
+    keepLast: number
+    /** The step whose checkpoint is kept beside the last ones: the best so far. */
+    best?: number | undefined
+    signal?: AbortSignal
+  },
 ): Promise<{ name: string }> {
   await lease.check()
   const name = await freeName(store, lease, prefix, step, files)
@@ -67,9 +74,11 @@ export async function saveCheckpoint(
   // Older ones are given up below, so first make sure that this one can be had.
   const saved = await readManifest(store, prefix, name.name)
   await checkSizes(store, saved.files)
-  const kept = await moveLatest(store, lease, prefix, (names) =>
-    [name.name, ...names.filter((other) => other !== name.name)].slice(0, options.keepLast),
-  )
+  const kept = await moveLatest(store, lease, prefix, (names) => {
+    const all = [name.name, ...names.filter((other) => other !== name.name)]
+    const best = all.find((other) => stepOf(other) === options.best)
+    return all.filter((other, place) => place < options.keepLast || other === best)
+  })
   await prune(store, lease, prefix, kept)
   return { name: name.name }
 }
@@ -104,6 +113,35 @@ export async function latestCheckpoint(
     }
   }
   return { checkpoint: undefined, quarantined }
+}
+
+/**
+ * Goes back: of the checkpoints that may be resumed from, those after `step` are given up, so that the next attempt begins
+ * with it. InputError, naming those that are there, where there is none of this step. Moves under the lease.
+ */
+export async function rewindTo(store: Store, lease: Lease, prefix: string, step: number): Promise<void> {
+  await moveLatest(store, lease, prefix, (names) => {
+    const earlier = names.filter((name) => stepOf(name) <= step)
+    if (earlier.some((name) => stepOf(name) === step)) return earlier
+    const there = names.map(stepOf).sort((a, b) => a - b)
+    throw new InputError(
+      there.length === 0
+        ? `There is no checkpoint of step ${step}, nor any other: begin anew, with --from-stage train`
+        : `There is no checkpoint of step ${step}; there are those of ${there.join(', ')}`,
+    )
+  })
+}
+
+/** The checkpoints that were set aside as corrupt, with the reason; they stay until somebody removes them. */
+export async function quarantinedCheckpoints(store: Store, prefix: string): Promise<Quarantined[]> {
+  const found: Quarantined[] = []
+  for (const [name, keys] of await checkpointFolders(store, prefix)) {
+    const mark = quarantineMark(prefix, name)
+    if (!keys.includes(mark)) continue
+    const read = await readJson(store, mark, markSchema)
+    if (read) found.push({ name, reason: read.value.reason })
+  }
+  return found
 }
 
 async function open(store: Store, prefix: string, name: string, cacheDir: string): Promise<OpenCheckpoint> {

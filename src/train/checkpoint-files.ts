@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Adapter } from '../model/adapter.ts'
+import { trainingPrefix } from '../store/checkpoint-pointer.ts'
 import { latestCheckpoint, saveCheckpoint } from '../store/checkpoints.ts'
 import { heldLease, type Lease } from '../store/lease.ts'
 import { openStore } from '../store/open-store.ts'
@@ -28,7 +29,7 @@ export class CheckpointFiles {
   private constructor(store: Store, place: CheckpointPlace, scratchDir: string, keepLast: number) {
     this.#store = store
     this.#lease = heldLease(store, { jobId: place.jobId, ...place.lease })
-    this.#prefix = `jobs/${place.jobId}/training/${place.digest}`
+    this.#prefix = trainingPrefix(place.jobId, place.digest)
     this.#scratchDir = scratchDir
     this.#keepLast = keepLast
   }
@@ -51,8 +52,8 @@ export class CheckpointFiles {
     return checkpoint && readState(checkpoint.dir, expected)
   }
 
-  /** Whole or not at all: two files on this disk first, then in the store, the manifest and the pointer last. */
-  async save(state: TrainingState): Promise<void> {
+  /** Whole or not at all: two files on this disk first, then in the store, the manifest and the pointer last. Returns its bytes. */
+  async save(state: TrainingState): Promise<number> {
     const { step, exact, evaluation } = state.record
     const { bestStep, bestLoss } = evaluation ?? {}
     const dir = join(this.#scratchDir, `checkpoint-${step}`)
@@ -61,8 +62,10 @@ export class CheckpointFiles {
       await writeState(dir, state)
       const files = STATE_FILES.map((name) => ({ name, path: join(dir, name) }))
       const meta = { exact, ...(bestStep !== undefined && { bestStep, bestLoss }) }
-      const options = { keepLast: this.#keepLast }
+      const options = { keepLast: this.#keepLast, best: bestStep }
       await saveCheckpoint(this.#store, this.#lease, this.#prefix, step, files, meta, options)
+      const sizes = await Promise.all(files.map(async (file) => (await stat(file.path)).size))
+      return sizes.reduce((sum, size) => sum + size, 0)
     } finally {
       await rm(dir, { recursive: true, force: true })
     }

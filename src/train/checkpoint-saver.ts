@@ -13,8 +13,11 @@ export class CheckpointSaver {
     this.#thread = new Worker(siblingModule('checkpoint-thread', import.meta.url), { workerData: data })
   }
 
-  /** The state is handed over, not copied: its arrays are empty afterwards. Errors as CheckpointFiles.save's. */
-  async save(state: TrainingState): Promise<void> {
+  /**
+   * The state is handed over, not copied: its arrays are empty afterwards. Returns the checkpoint's bytes. Errors as
+   * CheckpointFiles.save's.
+   */
+  async save(state: TrainingState): Promise<number> {
     const { adapter, moments, best } = state
     const arrays = [
       ...Array.from(adapter.values(), ({ data }) => data),
@@ -28,7 +31,8 @@ export class CheckpointSaver {
     )
     // Rejects where the thread dies: once() listens for 'error' as well.
     const [reply] = (await once(this.#thread, 'message')) as [CheckpointThreadReply]
-    if (reply) throw errorOfExit(reply.name, reply.message, undefined)
+    if ('name' in reply) throw errorOfExit(reply.name, reply.message, undefined)
+    return reply.bytes
   }
 
   async close(): Promise<void> {

@@ -12,8 +12,12 @@ export interface CheckpointThreadData {
   keepLast: number
 }
 
-/** What comes back for each state that was sent: undefined when it is safe. */
-export type CheckpointThreadReply = { name: Exclude<ExitName, 'finished'>; message: string } | undefined
+/** What comes back for each state that was sent: its size when it is safe, else why it is not. */
+export type CheckpointThreadReply = { bytes: number } | SaveFailure
+interface SaveFailure {
+  name: Exclude<ExitName, 'finished'>
+  message: string
+}
 
 const { place, scratchDir, keepLast } = workerData as CheckpointThreadData
 let opened: Promise<CheckpointFiles> | undefined
@@ -24,12 +28,12 @@ parentPort?.on('message', (state: TrainingState) => {
   opened
     .then((files) => files.save(state))
     .then(
-      () => reply(undefined),
+      (bytes) => reply({ bytes }),
       (error: unknown) => reply(failureOf(error)),
     )
 })
 
-function failureOf(error: unknown): CheckpointThreadReply {
+function failureOf(error: unknown): SaveFailure {
   const name = exitNameOf(exitCodeOf(error))
   if (name === 'internal') console.error(error)
   const message = error instanceof Error ? error.message : String(error)

@@ -40,10 +40,18 @@ export interface LogLine {
   fields: Record<string, unknown>
 }
 
+/** A checkpoint that is in the store. */
+export interface SavedCheckpoint {
+  step: number
+  bytes: number
+  /** From the copied state to the moved pointer. */
+  seconds: number
+}
+
 /** Child to parent. */
 export type ChildMessage =
   | ({ type: 'progress' } & Progress)
-  | { type: 'checkpoint'; step: number }
+  | ({ type: 'checkpoint' } & SavedCheckpoint)
   | ({ type: 'log' } & LogLine)
   | { type: 'finished'; summary: ChildSummaries[keyof ChildSummaries] }
   | { type: 'failed'; exitCode: number; message: string }

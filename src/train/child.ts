@@ -42,7 +42,7 @@ const context: TaskContext = {
   signal: stop.signal,
   clock: monotonicClock,
   report: throttleProgress((progress) => void send({ type: 'progress', ...progress }), monotonicClock),
-  checkpointSaved: (step) => void send({ type: 'checkpoint', step }),
+  checkpointSaved: (saved) => void send({ type: 'checkpoint', ...saved }),
   log: (line) => void send({ type: 'log', ...line }),
 }
 

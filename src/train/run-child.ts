@@ -9,6 +9,7 @@ import type {
   LogLine,
   ParentMessage,
   Progress,
+  SavedCheckpoint,
 } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import { errorOfExit, exitNameOf, saysOutOfMemory } from './exit-codes.ts'
@@ -20,7 +21,7 @@ export interface RunChildOptions {
   signal: AbortSignal
   clock: Clock
   onProgress?: (progress: Progress) => void
-  onCheckpoint?: (step: number) => void
+  onCheckpoint?: (saved: SavedCheckpoint) => void
   onLog?: (line: LogLine) => void
   stallLimits?: StallLimits
   /** From the request to stop to SIGKILL, in milliseconds. */
@@ -100,8 +101,10 @@ async function watch(child: ChildProcess, options: RunChildOptions): Promise<End
         evidence.progress = progress
         return options.onProgress?.(progress)
       }
-      case 'checkpoint':
-        return options.onCheckpoint?.(message.step)
+      case 'checkpoint': {
+        const { type: _, ...saved } = message
+        return options.onCheckpoint?.(saved)
+      }
       case 'log': {
         const { type: _, ...line } = message
         return options.onLog?.(line)

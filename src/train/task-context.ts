@@ -1,4 +1,4 @@
-import type { LogLine, Progress } from './child-protocol.ts'
+import type { LogLine, Progress, SavedCheckpoint } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 
 /** What a task has of its process. */
@@ -7,6 +7,6 @@ export interface TaskContext {
   signal: AbortSignal
   clock: Clock
   report: (progress: Progress) => void
-  checkpointSaved: (step: number) => void
+  checkpointSaved: (saved: SavedCheckpoint) => void
   log: (line: LogLine) => void
 }

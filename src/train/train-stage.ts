@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import type { AdapterOrigin } from '../export/write-adapter.ts'
+import { trainingPrefix } from '../store/checkpoint-pointer.ts'
+import { quarantinedCheckpoints, type Quarantined } from '../store/checkpoints.ts'
 import { acquireLease, type LeaseClaim } from '../store/lease.ts'
 import type { Store } from '../store/store.ts'
 import { runChild, type RunChildOptions } from './run-child.ts'
@@ -33,7 +35,7 @@ export interface TrainStage {
 export async function trainStage(
   stage: TrainStage,
   options: RunChildOptions,
-): Promise<{ files: string[]; summary: TrainSummary }> {
+): Promise<{ files: string[]; summary: TrainSummary & { quarantined?: Quarantined[] } }> {
   const { modelPath, origin, tokenizedDir, settings, store, jobId, digest, scratchDir, outDir } = stage
   const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt, stage.claim)
   const summary = await runChild(
@@ -50,5 +52,7 @@ export async function trainStage(
     scratchDir,
     options,
   )
-  return { files: await readdir(outDir), summary }
+  const quarantined = await quarantinedCheckpoints(store, trainingPrefix(jobId, digest))
+  const found = quarantined.length > 0 && { quarantined }
+  return { files: await readdir(outDir), summary: { ...summary, ...found } }
 }

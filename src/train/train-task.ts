@@ -119,8 +119,9 @@ async function trainWith(engine: Engine, task: TrainTask, context: TaskContext):
       ...(settings.evalStrategy !== 'no' && { evaluate: evaluationOf(engine, task, context) }),
       save: async (state) => {
         const { step } = state.record
-        await saver.save(state)
-        context.checkpointSaved(step)
+        const begun = context.clock.now()
+        const bytes = await saver.save(state)
+        context.checkpointSaved({ step, bytes, seconds: (context.clock.now() - begun) / 1000 })
       },
     })
     await writeAdapter(outDir, engine.adapter, task.origin)

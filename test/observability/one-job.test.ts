@@ -36,7 +36,7 @@ describe('one job as operators see it', { timeout: 300_000 }, () => {
     folder = await temperFolder({
       ...SECRETS,
       TEMPORAL_ADDRESS: temporal.address,
-      TEMPER_METRICS_ADDRESS: metrics,
+      TEMPER_HEALTH_PORT: metrics,
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
     })
     const rows = readFileSync(join(folder.root, 'rows.jsonl'), 'utf8')
@@ -49,7 +49,7 @@ describe('one job as operators see it', { timeout: 300_000 }, () => {
     void running.ended.then(() => (isOver = true))
     while (!isOver) {
       const answers = await Promise.all(
-        ['metrics', 'healthz'].map((path) => fetch(`http://${metrics}/${path}`).catch(() => undefined)),
+        ['metrics', 'readyz'].map((path) => fetch(`http://${metrics}/${path}`).catch(() => undefined)),
       )
       if (answers[0]?.ok) scraped = await answers[0].text()
       if (answers[1]) health.add(answers[1].status)

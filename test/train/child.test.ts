@@ -86,7 +86,7 @@ test('asked to stop, the child saves its last step and the next attempt goes on 
   const stop = new AbortController()
   let checkpointed = 0
   const onProgress = ({ step }: { step: number }) => void (step >= 10 && stop.abort('the test wants it'))
-  const onCheckpoint = (step: number) => void (checkpointed = step)
+  const onCheckpoint = ({ step }: { step: number }) => void (checkpointed = step)
   await assert.rejects(training.attempt({ signal: stop.signal, onProgress, onCheckpoint }), StoppedError)
   assert.ok(checkpointed >= 10)
   const resumed = await training.attempt()

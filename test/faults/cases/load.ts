@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { jobIdOf } from '../../../cli/job-id.ts'
+import { jobIdOf } from '../../../jobs/job-id.ts'
 import { keysOf, textOf } from '../../store/support/scratch.ts'
 import type { FaultCase } from '../fault-case.ts'
 import type { FaultJob } from '../fault-job.ts'

@@ -32,6 +32,49 @@ export function leaseBehaviour(open: OpenFresh): void {
     )
   })
 
+  test('a lease with a claim only moves forward', async (t) => {
+    const store = await open(t)
+    const claims = (run: string, attempt: number) =>
+      acquireLease(store, 'job', `${run}-${attempt}`, { run, attempt })
+    await claims('first', 1)
+    await claims('first', 2)
+    // Asleep while it was given up.
+    await assert.rejects(claims('first', 1), FencedError)
+    const third = await claims('first', 3)
+    await third.check()
+    const second = await claims('second', 1)
+    await assert.rejects(claims('first', 4), (error) => {
+      assert.ok(error instanceof FencedError)
+      assert.match(error.message, /Another run of job job has taken its training over/)
+      return true
+    })
+    await second.check()
+    // Publishing, which claims nothing, takes nothing back for the first run.
+    const publishing = await acquireLease(store, 'job', 'p1')
+    await assert.rejects(claims('first', 5), FencedError)
+    await publishing.check()
+  })
+
+  test('of many that claim at once one run ends up with the lease, and it is the last attempt of that run', async (t) => {
+    const store = await open(t)
+    const asked = Array.from({ length: 8 }, (_, index) => ({
+      run: `r${index % 2}`,
+      attempt: 1 + (index >> 1),
+    }))
+    const answers = await Promise.allSettled(
+      asked.map((claim) => acquireLease(store, 'job', `${claim.run}-${claim.attempt}`, claim)),
+    )
+    const leases = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    for (const answer of answers)
+      if (answer.status === 'rejected') assert.ok(answer.reason instanceof FencedError, String(answer.reason))
+    const checks = await Promise.allSettled(leases.map((lease) => lease.check()))
+    const valid = leases.filter((_, index) => checks[index]?.status === 'fulfilled')
+    assert.equal(valid.length, 1)
+    const [run = ''] = valid[0]?.attempt.split('-') ?? []
+    const lower = { run, attempt: Number(valid[0]?.attempt.split('-')[1]) - 1 }
+    if (lower.attempt > 0) await assert.rejects(acquireLease(store, 'job', 'late', lower), FencedError)
+  })
+
   test('jobs do not fence each other', async (t) => {
     const store = await open(t)
     const one = await acquireLease(store, 'one', 'a')
