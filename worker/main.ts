@@ -32,6 +32,8 @@ async function main(stopping: AbortSignal, logger: Logger): Promise<void> {
     // Signals are answered here, together with the loss of the channel.
     shutdownSignals: [],
   })
+  // A trainer that is started again has nothing to compile again; this process itself is past that.
+  process.env.NODE_COMPILE_CACHE ??= join(settings.downloadCache, 'compiled')
   const tracing = startTracing('temper-worker', process.env)
   const { registry, metrics } = createMetrics()
   const workers: Worker[] = []

@@ -34,7 +34,7 @@ export interface Sample {
   progress: StageProgress
 }
 
-const LOOK_MILLISECONDS = 50
+const LOOK_MILLISECONDS = 25
 /** One question to the server or the store, its retries included. */
 const ANSWER_SECONDS = 60
 
@@ -114,6 +114,7 @@ export class FaultJob {
     const environment = {
       TEMPORAL_ADDRESS: this.lane.address,
       TEMPER_STORE: `s3://${BUCKET}/${this.name}`,
+      NODE_COMPILE_CACHE: join(this.#place.root, 'compiled'),
       AWS_ENDPOINT_URL_S3: this.proxy.endpoint,
       AWS_ACCESS_KEY_ID: s3.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
@@ -190,6 +191,23 @@ export class FaultJob {
     this.#isOver = false
     this.#isTrained = false
     await this.submit(changes)
+  }
+
+  /** Waits until so many more checkpoints are in the store, as the proxy sees them: sharper than heartbeats, at any speed. */
+  async saved(more: number): Promise<void> {
+    const moves = () =>
+      this.proxy.seen.filter(
+        ({ method, path }) => method === 'PUT' && /\/training\/.*latest\.json/.test(path),
+      ).length
+    const before = moves()
+    await this.until(`${more} more checkpoints`, () => (moves() >= before + more ? true : undefined))
+  }
+
+  /** Name of the activity that trains now. */
+  async trainingActivity(): Promise<string> {
+    const handle = this.lane.client.workflow.getHandle(trainingWorkflowId(this.jobId))
+    const { raw } = await handle.describe()
+    return raw.pendingActivities?.[0]?.activityId ?? ''
   }
 
   /** Waits until `seen` is true of the newest sample, or the job is over. */

@@ -43,6 +43,12 @@ export async function openLane(): Promise<Lane> {
   gone.promise.catch(() => {})
   const serverPid = () => (jsonIn(state.serverFile) as { pid: number } | undefined)?.pid ?? 0
   let isMeant = false
+  // It is a process of its own: what ends this program by a signal must not leave it behind.
+  const endNow = () => {
+    const pid = serverPid()
+    if (pid > 0 && identifyProcess(pid) !== undefined) process.kill(pid, 'SIGKILL')
+  }
+  process.once('exit', endNow)
   const watch = setInterval(() => {
     if (!isMeant && identifyProcess(serverPid()) === undefined)
       gone.reject(new Error(`the Temporal server has ended; its log: ${state.logs}`))
@@ -64,6 +70,7 @@ export async function openLane(): Promise<Lane> {
       clearInterval(watch)
       await connection.close()
       await server.leave()
+      process.off('exit', endNow)
       rmSync(root, { recursive: true, force: true })
     },
   }

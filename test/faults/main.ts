@@ -35,6 +35,8 @@ const { values } = parseArgs({
     lanes: { type: 'string' },
   },
 })
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1))
+
 const page = fileURLToPath(new URL('../../docs/faults.md', import.meta.url))
 const say = (line: string): void => console.log(line)
 

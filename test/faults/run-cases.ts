@@ -31,8 +31,8 @@ export interface FaultResult extends Pick<FaultCase, 'part' | 'kind' | 'what'> {
   verdict: Verdict
 }
 
-/** Enough for a kill at any seeded moment of the first steps to hit a training that is under way. */
-const STEPS = 700
+/** Enough for a fault at any seeded moment of the first steps to hit a training that is under way. */
+const STEPS = 600
 /** A run takes seconds; a busy machine takes its time. What takes longer stands still. */
 const LIMIT_SECONDS = { quick: 240, whole: 420 }
 const CLOSE_SECONDS = 150
@@ -56,8 +56,8 @@ export async function runCases(planned: readonly PlannedRun[], options: RunOptio
     await Promise.all(lanes.map(serve))
     return results
   } finally {
-    for (const lane of lanes) await lane.close()
-    await place.close()
+    for (const lane of lanes) await within(CLOSE_SECONDS, 'a Temporal server to end', lane.close())
+    await within(CLOSE_SECONDS, 'the S3 server to end', place.close())
   }
 }
 

@@ -10,10 +10,10 @@ type Victims = (job: FaultJob, worker: SupervisedWorker) => Promise<void>
 
 /** Of one job of the whole run, one after the other. */
 const KILLS = 5
-/** At a few milliseconds a step, for all the kills of a job to meet a training under way. */
-const STEPS = 4000
+/** For all the kills of a job to meet a training under way. */
+const STEPS = 2000
 
-/** kill -9 at seeded moments of training: each time after a seeded step and a seeded fraction of a second. */
+/** kill -9 at seeded moments of training: each time after a seeded number of checkpoints and a seeded fraction of a second. */
 function killInTraining(
   kind: string,
   what: string,
@@ -32,23 +32,16 @@ function killInTraining(
       const recoveries: Recovery[] = []
       const worker = await job.worker()
       await job.submit()
-      let from = 0
       for (let number = 1; number <= (isOnce ? 1 : KILLS); number++) {
-        const after = from + 1 + Math.floor(random() * 200)
-        const more = random() * 300
-        const known = job.samples.length
-        const hit = await job.until(`step ${after}`, () =>
-          job.samples
-            .slice(known)
-            .find(({ progress }) => progress.phase === 'train' && progress.done > after),
-        )
-        await sleep(more)
+        // The first pointer that an attempt writes is the one that it found, under its own epoch.
+        await job.saved(2 + Math.floor(random() * 3))
+        await sleep(random() * 200)
+        const activity = await job.trainingActivity()
         const lostBefore = stepsLost(await job.trainingFailures())
         const killedAt = performance.now()
         await kill(job, worker)
-        const recovery = await recoveryAfter(job, killedAt, { ...hit, outlives }, lostBefore)
+        const recovery = await recoveryAfter(job, killedAt, { activity, outlives }, lostBefore)
         if (recovery) recoveries.push(recovery)
-        from = job.samples.at(-1)?.progress.done ?? 0
       }
       await job.finish()
       return { recoveries }
