@@ -38,7 +38,28 @@ a step keeps its rows, its rate and its checkpoints; down to one row. In the lay
 \`by-layer\`, which holds one layer's intermediate values at a time: that is what gradient checkpointing is here. After that training begins
 on the next queue of \`spec.train.largerQueues\`, from the newest checkpoint, with the micro-batch that the spec says. The adapter then
 differs in its last bits from an undisturbed run, since sums run in another order, and its summary says \`exact: false\`. Evaluation,
-merging and quantising have no ladder: lower \`spec.eval.batchSize\`.
+merging and quantising measure with half the rows of \`spec.eval.batchSize\` at once, down to one; that changes no result.
+
+## Nodes that are avoided
+
+A failure that means bad hardware names its node (the environment's NODE_NAME, which the chart sets). Further attempts of the
+training are told to avoid it: a worker there declines at once, which costs no attempt and no budget, and another may take the
+task. Declined tasks come back after 1 to 30 s; where nobody else has come for half an hour, the bad node is better than none. The nodes
+stand on the job (\`temper status\`, and as \`avoidNodes\` in the memo \`attempts\` of its training) for whoever places pods.
+
+## Two owners
+
+A lease only moves forward (\`src/store/lease.ts\`). An attempt that slept while a later one of its run began gets it no more; a run
+from which another run has taken the job never gets it back. So two workers that are given the same job do not fence each other
+back and forth: the later run has it, and the earlier one writes nothing, looks a few times whether the other has finished, and
+takes what that has made or ends as \`fenced\`. A worker that was thought dead and wakes up ends quietly the same way.
+
+## By hand
+
+\`temper retry JOB\` begins a job that has ended once more, as it was submitted: what it has made counts, so that it goes on where it
+failed. \`--from-stage STAGE\` makes that stage and all after it again; their artifacts are set aside, not deleted. \`--checkpoint STEP\`
+lets training go on from that checkpoint (0: anew) and gives up those after it. Publishing is an act: it makes a new version.
+\`temper status\` names checkpoints that were set aside as corrupt.
 `
 
 /** docs/failures.md: every kind of failure, from the code that decides by it. */

@@ -25,7 +25,6 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   const activities = proxyActivities<Activities>(attemptOptions(CONTROL_QUEUE, job.heartbeatSeconds))
   const record = new JobRecord(job)
   let isRewound = false
-  const measuring = halving(spec.eval.batchSize)
 
   const model = await record.stage('model', async (stage) => {
     const { again } = job
@@ -95,6 +94,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
       }),
     )
   })
+  const measuring = halving(spec.eval.batchSize)
   const evaluated = await record.stage('evaluate', (stage) =>
     withRetries(
       stage,

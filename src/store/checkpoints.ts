@@ -117,16 +117,16 @@ export async function latestCheckpoint(
 
 /**
  * Goes back: of the checkpoints that may be resumed from, those after `step` are given up, so that the next attempt begins
- * with it. InputError, naming those that are there, where there is none of this step. Moves under the lease.
+ * with it, or anew where it is 0. InputError, naming those that are there, where there is none of this step.
  */
 export async function rewindTo(store: Store, lease: Lease, prefix: string, step: number): Promise<void> {
   await moveLatest(store, lease, prefix, (names) => {
     const earlier = names.filter((name) => stepOf(name) <= step)
-    if (earlier.some((name) => stepOf(name) === step)) return earlier
+    if (step === 0 || earlier.some((name) => stepOf(name) === step)) return earlier
     const there = names.map(stepOf).sort((a, b) => a - b)
     throw new InputError(
       there.length === 0
-        ? `There is no checkpoint of step ${step}, nor any other: begin anew, with --from-stage train`
+        ? `There is no checkpoint of step ${step}, nor any other: give 0 to train anew`
         : `There is no checkpoint of step ${step}; there are those of ${there.join(', ')}`,
     )
   })

@@ -99,6 +99,54 @@ describe('an attempt that fails', { timeout: 120_000 }, () => {
     ])
   })
 
+  test('tells the next one what it met', async () => {
+    const told: TrainInput['after'][] = []
+    attempt = (number, given) => {
+      told.push(given.after)
+      if (number === 1)
+        throw ApplicationFailure.create({
+          type: 'killed',
+          message: 'killed by SIGKILL',
+          details: [{ evidence: [], lost: { steps: 3, seconds: 1 } }],
+        })
+      if (number === 2) throw ApplicationFailure.create({ type: 'TransientError', message: 'no answer' })
+      return outcome
+    }
+    assert.deepEqual(await (await start('after')).result(), outcome)
+    assert.deepEqual(told, [
+      undefined,
+      { kind: 'killed', lost: { steps: 3, seconds: 1 } },
+      { kind: 'transient' },
+    ])
+  })
+
+  test('avoids a node with bad hardware: a worker there leaves the next attempt to others', async () => {
+    const seen: [number, TrainInput['avoidNodes']][] = []
+    attempt = (number, given) => {
+      seen.push([number, given.avoidNodes])
+      if (number === 1)
+        throw ApplicationFailure.create({
+          type: 'hardware',
+          message: 'uncorrectable ECC error',
+          details: [{ evidence: ['CUDA: uncorrectable ECC error'], avoidNode: 'node-7' }],
+        })
+      if (seen.length < 4) throw ApplicationFailure.create({ type: 'declined', message: 'node-7 is avoided' })
+      return outcome
+    }
+    const handle = await start('elsewhere')
+    assert.deepEqual(await handle.result(), outcome)
+    // Two workers on the bad node have declined: that costs neither an attempt nor a budget.
+    assert.deepEqual(seen, [
+      [1, undefined],
+      [2, ['node-7']],
+      [2, ['node-7']],
+      [2, ['node-7']],
+    ])
+    const { memo } = await handle.describe()
+    const told = memo?.[ATTEMPTS_MEMO] as TrainingAttempts
+    assert.deepEqual([told.attempts, told.avoidNodes], [2, ['node-7']])
+  })
+
   test('is tried as often as the job allows for its kind', async () => {
     const attempts: number[] = []
     attempt = (number) => {

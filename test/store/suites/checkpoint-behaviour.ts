@@ -3,8 +3,13 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { FencedError } from '../../../src/errors.ts'
-import { latestCheckpoint, saveCheckpoint } from '../../../src/store/checkpoints.ts'
+import { FencedError, InputError } from '../../../src/errors.ts'
+import {
+  latestCheckpoint,
+  saveCheckpoint,
+  quarantinedCheckpoints,
+  rewindTo,
+} from '../../../src/store/checkpoints.ts'
 import { acquireLease } from '../../../src/store/lease.ts'
 import type { Lease } from '../../../src/store/lease.ts'
 import type { Store } from '../../../src/store/store.ts'
@@ -64,6 +69,50 @@ export function checkpointBehaviour(open: OpenFresh): void {
     await save(t, store, lease, 40, 'state 40', 1)
     assert.equal((await keysOf(store, `${PREFIX}/checkpoints/`)).length, 3)
     assert.deepEqual(await latest(t, store, lease), found(40, '00000040-1'))
+  })
+
+  test('the best one is kept beside the last ones, and is the last resort', async (t) => {
+    const store = await open(t)
+    const lease = await acquireLease(store, 'job', 'a1')
+    const saveBest = async (step: number, best: number) => {
+      const files = await filesWith(t, { 'state.bin': `state ${step}`, 'state.json': '{}' })
+      await saveCheckpoint(store, lease, PREFIX, step, files, { position: step }, { keepLast: 1, best })
+    }
+    const kept = async () => {
+      const keys = await keysOf(store, `${PREFIX}/checkpoints/`)
+      return [...new Set(keys.map((key) => Number(key.split('/').at(-2)?.slice(0, 8))))]
+    }
+    for (const step of [10, 20, 30]) await saveBest(step, 10)
+    assert.deepEqual(await kept(), [10, 30])
+    await saveBest(40, 40)
+    assert.deepEqual(await kept(), [40])
+    await saveBest(50, 40)
+    assert.deepEqual(await latest(t, store, lease), found(50, '00000050-1'))
+    await store.write(`${PREFIX}/checkpoints/00000050-1/state.bin`, 'damaged!', { kind: 'overwrite' })
+    assert.deepEqual(await latest(t, store, lease), found(40, '00000040-1', ['00000050-1']))
+    assert.deepEqual(
+      (await quarantinedCheckpoints(store, PREFIX)).map(({ name }) => name),
+      ['00000050-1'],
+    )
+  })
+
+  test('training can go back to an earlier checkpoint, or to none, and only to one that is there', async (t) => {
+    const store = await open(t)
+    const lease = await acquireLease(store, 'job', 'a1')
+    for (const step of [10, 20, 30]) await save(t, store, lease, step, `state ${step}`, 3)
+    await assert.rejects(rewindTo(store, lease, PREFIX, 15), (error) => {
+      assert.ok(error instanceof InputError)
+      assert.match(error.message, /no checkpoint of step 15; there are those of 10, 20, 30/)
+      return true
+    })
+    await rewindTo(store, lease, PREFIX, 20)
+    assert.deepEqual(await latest(t, store, lease), found(20, '00000020-1'))
+    await assert.rejects(rewindTo(store, lease, PREFIX, 30), /there are those of 10, 20$/)
+    await rewindTo(store, lease, PREFIX, 0)
+    assert.deepEqual(await latest(t, store, lease), nothing())
+    const zombie = lease
+    await acquireLease(store, 'job', 'a2')
+    await assert.rejects(rewindTo(store, zombie, PREFIX, 0), FencedError)
   })
 
   test('a zombie moves nothing, even one that is past its check', async (t) => {
