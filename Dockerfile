@@ -14,7 +14,7 @@ FROM cpu-packages AS cuda-packages
 RUN npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12 --foreground-scripts
 
 FROM scratch AS sources
-COPY package.json /app/
+COPY package.json LICENSE /app/
 COPY bin /app/bin
 COPY src /app/src
 COPY workflows /app/workflows
@@ -23,11 +23,19 @@ COPY worker /app/worker
 COPY jobs /app/jobs
 COPY cli /app/cli
 COPY k8s /app/k8s
+COPY examples /app/examples
+
+# Bundled once here instead of at every start of a worker.
+FROM cpu-packages AS bundle
+COPY --from=sources /app ./
+COPY scripts/bundle-workflows.ts scripts/workflow-code.ts ./scripts/
+RUN node scripts/bundle-workflows.ts
 
 FROM ${NODE_IMAGE} AS cpu
 WORKDIR /app
 COPY --from=cpu-packages /app/node_modules ./node_modules
 COPY --from=sources /app ./
+COPY --from=bundle /app/workflows/bundle.js ./workflows/
 ENV NODE_ENV=production TEMPER_HOME=/var/lib/temper TEMPER_CACHE=/var/cache/temper
 RUN install -d -o 10001 -g 10001 /var/lib/temper /var/cache/temper
 USER 10001:10001
@@ -38,6 +46,7 @@ WORKDIR /app
 COPY --from=cpu-packages /usr/local/bin/node /usr/local/bin/node
 COPY --from=cuda-packages /app/node_modules ./node_modules
 COPY --from=sources /app ./
+COPY --from=bundle /app/workflows/bundle.js ./workflows/
 ENV NODE_ENV=production TEMPER_HOME=/var/lib/temper TEMPER_CACHE=/var/cache/temper
 RUN install -d -o 10001 -g 10001 /var/lib/temper /var/cache/temper
 USER 10001:10001

@@ -7,6 +7,7 @@ import { BusyPods } from './busy-pods.ts'
 import { type ControllerCounters, runController } from './controller.ts'
 import { whileLeader } from './leader-lease.ts'
 import { controllerSettings } from './settings.ts'
+import { runningTrainings } from './running-trainings.ts'
 import { TemporalJobs } from './temporal-jobs.ts'
 
 /** One connects in milliseconds, or not at all. */
@@ -40,6 +41,7 @@ async function main(signal: AbortSignal): Promise<void> {
       temper_controller_reconciliation_failures_total: counters.failures,
       process_resident_memory_bytes: process.memoryUsage.rss(),
     }),
+    tell: (path) => runningTrainings(client, settings.fleets, path),
   })
   try {
     await whileLeader(

@@ -4,8 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundleWorkflowCode } from '@temporalio/worker'
-import { workflowInterceptorModules } from '../worker/workflow-bundle.ts'
+import { workflowCode } from './workflow-code.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
@@ -15,10 +14,7 @@ execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'],
   cwd: root,
   stdio: 'inherit',
 })
-const { code } = await bundleWorkflowCode({
-  workflowsPath: join(root, 'workflows/index.ts'),
-  workflowInterceptorModules,
-})
+process.chdir(root)
 mkdirSync(join(dist, 'workflows'), { recursive: true })
-writeFileSync(join(dist, 'workflows/bundle.js'), code)
+writeFileSync(join(dist, 'workflows/bundle.js'), await workflowCode(root))
 cpSync(join(root, 'package.json'), join(dist, 'package.json'))

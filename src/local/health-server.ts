@@ -9,6 +9,8 @@ export interface Health {
   isReady(): boolean
   /** Numbers of this moment by their names, or a whole page in Prometheus' text format. */
   metrics?(): Record<string, number> | Promise<string>
+  /** What is asked for at another path, as JSON; undefined where there is nothing. A rejection is answered with 503. */
+  tell?(path: string): Promise<object> | undefined
 }
 
 const PROMETHEUS_TEXT = 'text/plain; version=0.0.4; charset=utf-8'
@@ -26,7 +28,7 @@ export async function serveHealth(
     throw new InputError(`TEMPER_HEALTH_PORT must be a port or host:port, but is ${JSON.stringify(where)}.`)
   const server = createServer((request, response) => {
     const answer = (ok: boolean) => response.writeHead(ok ? 200 : 503).end(ok ? 'ok\n' : 'no\n')
-    const path = (request.url ?? '').split('?')[0]
+    const [path = ''] = (request.url ?? '').split('?')
     if (path === '/healthz') answer(health.isAlive())
     else if (path === '/readyz') answer(health.isReady())
     else if (path === '/metrics')
@@ -34,7 +36,16 @@ export async function serveHealth(
         (text) => response.writeHead(200, { 'content-type': PROMETHEUS_TEXT }).end(text),
         () => response.writeHead(500).end(),
       )
-    else response.writeHead(404).end()
+    else {
+      const told = health.tell?.(path)
+      if (told === undefined) response.writeHead(404).end()
+      else
+        told.then(
+          (value) =>
+            response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value)),
+          () => response.writeHead(503).end(),
+        )
+    }
   })
   await listen(server, Number(port), host, where)
   const bound = server.address() as AddressInfo

@@ -25,7 +25,7 @@ describe('two processes of the controller', { skip, timeout: 120_000 }, () => {
     await cluster.objects.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } })
     const values = { temporal: { address: '127.0.0.1:1' }, store: { uri: 's3://bucket/temper' } }
     for (const manifest of await render(values)) {
-      if (!/Role/.test(manifest.kind)) continue
+      if (!/Role|Lease/.test(manifest.kind)) continue
       const namespace = manifest.kind.startsWith('Cluster') ? {} : { namespace: 'team' }
       await cluster.objects.create({ ...manifest, metadata: { ...manifest.metadata, ...namespace } })
     }

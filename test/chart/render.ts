@@ -12,12 +12,23 @@ const chart = fileURLToPath(new URL('../../charts/temper/', import.meta.url))
 export interface Rendered {
   apiVersion: string
   kind: string
-  metadata: { name: string; namespace?: string }
+  metadata: { name: string; namespace?: string; annotations?: Record<string, string> }
+  data?: Record<string, string>
   // Manifests of many kinds: their fields are looked at one by one.
-  spec?: { template?: { spec: PodSpec }; [field: string]: unknown }
+  spec?: { template?: PodTemplate; [field: string]: unknown }
+}
+
+interface PodTemplate {
+  metadata: { labels: Record<string, string>; annotations: Record<string, string> }
+  spec: PodSpec
 }
 
 interface PodSpec {
+  tolerations?: object[]
+  imagePullSecrets?: object[]
+  initContainers?: object[]
+  volumes?: object[]
+  topologySpreadConstraints?: object[]
   automountServiceAccountToken: boolean
   nodeSelector?: Record<string, string>
   terminationGracePeriodSeconds?: number
@@ -25,6 +36,8 @@ interface PodSpec {
   containers: {
     image: string
     env: { name: string; value?: string }[]
+    ports: { name: string }[]
+    volumeMounts?: object[]
     securityContext: object
     resources: { limits?: Record<string, string> }
   }[]

@@ -68,13 +68,16 @@ export async function seaweedFsMissing(): Promise<string | undefined> {
   }
 }
 
-/** Starts a server of its own on the loopback, with its data in a temporary folder. `stop` ends it and removes the data. */
-export async function startSeaweedFs(): Promise<SeaweedFs> {
+/**
+ * Starts a server of its own with its data in a temporary folder, on the loopback or on the address where a cluster's pods reach
+ * it. `stop` ends it and removes the data.
+ */
+export async function startSeaweedFs(address = '127.0.0.1'): Promise<SeaweedFs> {
   const binary = await weedBinary()
   for (let start = 1; ; start++) {
     const folder = await mkdtemp(path.join(tmpdir(), 'temper-seaweedfs-'))
     const output: string[] = []
-    const server = await spawnServer(binary, folder, output)
+    const server = await spawnServer(binary, folder, output, address)
     try {
       await serving(server)
       return server
@@ -86,7 +89,12 @@ export async function startSeaweedFs(): Promise<SeaweedFs> {
   }
 }
 
-async function spawnServer(binary: string, folder: string, output: string[]): Promise<SeaweedFs> {
+async function spawnServer(
+  binary: string,
+  folder: string,
+  output: string[],
+  address: string,
+): Promise<SeaweedFs> {
   const keys = () => ({
     accessKeyId: randomBytes(8).toString('hex'),
     secretAccessKey: randomBytes(16).toString('hex'),
@@ -105,11 +113,11 @@ async function spawnServer(binary: string, folder: string, output: string[]): Pr
   ]
   await writeFile(config, JSON.stringify({ identities }))
   await mkdir(path.join(folder, 'data'))
-  const [master, masterGrpc, volume, volumeGrpc, filer, filerGrpc, s3, s3Grpc] = await freePorts(8)
+  const [master, masterGrpc, volume, volumeGrpc, filer, filerGrpc, s3, s3Grpc] = await freePorts(8, address)
   const flags = [
     [
-      '-ip=127.0.0.1',
-      '-ip.bind=127.0.0.1',
+      `-ip=${address}`,
+      `-ip.bind=${address}`,
       `-dir=${folder}/data`,
       '-volume.max=20',
       '-volume.preStopSeconds=0',
@@ -139,7 +147,7 @@ async function spawnServer(binary: string, folder: string, output: string[]): Pr
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)))
   const killNow = () => child.kill('SIGKILL')
   process.once('exit', killNow)
-  const endpoint = `http://127.0.0.1:${s3}`
+  const endpoint = `http://${address}:${s3}`
   const client = new S3Client({
     endpoint,
     region: 'us-east-1',
@@ -211,13 +219,11 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit
 }
 
-async function freePorts(count: number): Promise<number[]> {
+async function freePorts(count: number, address: string): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer()
-      await new Promise<void>((resolve, reject) =>
-        server.once('error', reject).listen(0, '127.0.0.1', resolve),
-      )
+      await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, address, resolve))
       return server
     }),
   )

@@ -45,6 +45,27 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end }}
 
+{{/* A node that is not heard of has lost its pods after these seconds (Kubernetes' own default is 300). */}}
+{{- define "temper.tolerations" -}}
+{{- range list "unreachable" "not-ready" }}
+- { key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoExecute, tolerationSeconds: {{ $.Values.nodeLossSeconds }} }
+{{- end }}
+{{- end }}
+
+{{- define "temper.temporalPort" -}}
+{{ last (splitList ":" (include "temper.temporalAddress" .)) }}
+{{- end }}
+
+{{/* 443 where the store has no endpoint of its own; nothing for a folder. */}}
+{{- define "temper.storePort" -}}
+{{- if hasPrefix "s3://" (include "temper.storeUri" .) }}
+{{- $host := (urlParse (.Values.store.endpoint | default "https://s3")).host }}
+{{- if contains ":" $host }}{{ last (splitList ":" $host) }}
+{{- else if hasPrefix "http://" .Values.store.endpoint }}80
+{{- else }}443{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "temper.probes" -}}
 startupProbe:
   httpGet: { path: /healthz, port: health }
