@@ -8,6 +8,7 @@ const IR_VERSION = 10
 const OPSET = 21
 const MICROSOFT_OPS = new Set([
   'DynamicQuantizeMatMul',
+  'MatMulIntegerToFloat',
   'FusedMatMul',
   'GatherBlockQuantized',
   'QuickGelu',
