@@ -41,7 +41,7 @@ export async function benchPrecision(args: string[]): Promise<void> {
   for (const mode of PRECISIONS.filter(
     (known) => known === 'exact' || values.mode.split(',').includes(known),
   )) {
-    const found = await firstStep(model, mode, threads, windows[0] as Batch)
+    const found = await firstStep(model, mode, threads, windows[0] as Batch, windows[1] as Batch)
     exact ??= found
     const { layers, error } = compareGradients(found.gradients, exact.gradients)
     const line = {
@@ -60,8 +60,14 @@ export async function benchPrecision(args: string[]): Promise<void> {
 }
 
 /** The loss and gradients of one batch with an adapter whose B is not zero. */
-async function firstStep(model: string, precision: Precision, threads: number, batch: Batch) {
-  return withEngine(model, precision, threads, LARGEST_B, async (engine) => {
+async function firstStep(
+  model: string,
+  precision: Precision,
+  threads: number,
+  batch: Batch,
+  calibration: Batch,
+) {
+  return withEngine(model, precision, threads, LARGEST_B, calibration, async (engine) => {
     const { lossSum, tokens } = await engine.accumulate(batch)
     return { loss: lossSum / tokens, gradients: engine.gradients }
   })
@@ -69,7 +75,7 @@ async function firstStep(model: string, precision: Precision, threads: number, b
 
 /** Trains on all windows but the first and the last two; those two are held out. */
 async function training(model: string, precision: Precision, threads: number, windows: readonly Batch[]) {
-  return withEngine(model, precision, threads, 0, async (engine) => {
+  return withEngine(model, precision, threads, 0, windows[1] as Batch, async (engine) => {
     const optimizer = new AdamW(engine.adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 })
     const heldOut = async (): Promise<number> => {
       let [loss, count] = [0, 0]
@@ -97,6 +103,7 @@ async function withEngine<T>(
   precision: Precision,
   threads: number,
   largestB: number,
+  calibration: Batch,
   use: (engine: Awaited<ReturnType<typeof createEngine>>) => Promise<T>,
 ): Promise<T> {
   const { config, weights, close } = openBaseModel(model)
@@ -105,7 +112,15 @@ async function withEngine<T>(
   const random = new RandomStream(7, 'lora-init')
   for (const [name, { data }] of adapter.tensors)
     if (name.includes('lora_B')) data.forEach((_, i) => (data[i] = (2 * random.uniform() - 1) * largestB))
-  const engine = await createEngine({ config, weights, adapter, layout: 'by-layer', threads, precision })
+  const engine = await createEngine({
+    calibration,
+    config,
+    weights,
+    adapter,
+    layout: 'by-layer',
+    threads,
+    precision,
+  })
   try {
     return await use(engine)
   } finally {

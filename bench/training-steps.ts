@@ -1,6 +1,6 @@
 import type { Checkpointing, Precision } from '../src/model/precision.ts'
 import { AdamW } from '../src/train/adamw.ts'
-import { makeBatch } from '../src/train/batch.ts'
+import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
 import type { Layout } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
@@ -31,8 +31,16 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   const targetModules = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
   const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules, useRslora: false }
   const adapter = initialAdapter(config, lora, 0)
+  const randomBatch = (step: number): Batch => {
+    const random = new RandomStream(1, 'data-order', step)
+    const rows = Array.from({ length: batch }, (_, row) => {
+      const ids = Int32Array.from({ length: sequence }, () => random.below(config.vocabularySize))
+      return [{ id: `${row}`, ids, targets: ids.map(() => 1) }]
+    })
+    return makeBatch(rows)
+  }
   const opened = performance.now()
-  const engine = await createEngine({ config, weights, adapter, ...options })
+  const engine = await createEngine({ calibration: randomBatch(-1), config, weights, adapter, ...options })
   const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 })
   const loaded = performance.now()
   const loadedMb = Math.round(process.resourceUsage().maxRSS / 1024)
@@ -40,14 +48,10 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   let loss = NaN
   let firstStep = NaN
   for (let step = 0; step <= steps; step++) {
-    const random = new RandomStream(1, 'data-order', step)
-    const rows = Array.from({ length: batch }, (_, row) => {
-      const ids = Int32Array.from({ length: sequence }, () => random.below(config.vocabularySize))
-      return [{ id: `${row}`, ids, targets: ids.map(() => 1) }]
-    })
+    const given = randomBatch(step)
     const start = performance.now()
     engine.zeroGradients()
-    const { lossSum, tokens } = await engine.accumulate(makeBatch(rows))
+    const { lossSum, tokens } = await engine.accumulate(given)
     scaleGradients(engine.gradients, 1 / tokens)
     clipGradients(engine.gradients, 1)
     optimizer.step(adapter, engine.gradients, 2e-4)

@@ -1,5 +1,5 @@
 import { product, type Dim } from '../onnx/dims.ts'
-import type { Rule } from '../onnx/gradient-terms.ts'
+import type { Detour, Rule } from '../onnx/gradient-terms.ts'
 import type { DataType, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import { MASKED } from './attention-mask.ts'
@@ -25,7 +25,7 @@ export interface AttentionSetting {
   /** Makes the layer's input of this name. */
   input: (name: string, type: DataType, shape: readonly Dim[]) => Value
   /** Receives the nodes whose gradient is computed otherwise than the table says. */
-  rules: Map<Node, Rule>
+  rules: Map<Node, Rule | Detour>
 }
 
 /**

@@ -4,6 +4,7 @@ import type { ModelConfig } from './config.ts'
 import { storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
 import { PROJECTIONS, projectionInfo, projectionPath } from './projections.ts'
 import { readHalf } from './read-half.ts'
+import { smoothedSides, type LayerSmoothing } from './smoothing.ts'
 import type { WeightSource } from './weights.ts'
 
 export interface FrozenTensor extends StoredTensor {
@@ -35,6 +36,67 @@ export interface FrozenOptions {
   linear: LinearFormat
   /** The embedding must be in memory. */
   wholeEmbedding: boolean
+  /** Of each layer: for `int8-products`, and only for it. */
+  smoothing?: readonly LayerSmoothing[]
+}
+
+/** One layer's weights by the names of buildLayer's inputs. InputError names a tensor that is missing or has another shape. */
+export function layerWeights(
+  config: ModelConfig,
+  source: WeightSource,
+  layer: number,
+  linear: LinearFormat,
+  smoothing?: LayerSmoothing,
+): Map<string, StoredTensor> {
+  const read = reader(source)
+  const weights = new Map<string, StoredTensor>()
+  const prefix = `model.layers.${layer}`
+  const norms = { input_norm: 'input_layernorm', post_norm: 'post_attention_layernorm' }
+  for (const [name, path] of Object.entries(norms))
+    weights.set(name, read(`${prefix}.${path}.weight`, [config.hiddenSize]))
+  if (config.queryKeyNorm)
+    for (const name of ['q_norm', 'k_norm'])
+      weights.set(name, read(`${prefix}.self_attn.${name}.weight`, [config.headDim]))
+  for (const projection of PROJECTIONS) {
+    const info = projectionInfo(config, projection)
+    const path = projectionPath(config, layer, projection)
+    checkShape(source, `${path}.weight`, [info.out, info.in])
+    const sides = smoothing && smoothedSides(config, smoothing, projection)
+    const stored = storeLinear(projection, source, `${path}.weight`, [info.out, info.in], linear, sides)
+    for (const [name, values] of stored) weights.set(name, values)
+    if (info.bias) {
+      const bias = read(`${path}.bias`, [info.out])
+      if (sides?.rows) divide(bias.data, sides.rows)
+      weights.set(`${projection}.bias`, bias)
+    }
+  }
+  if (smoothing) {
+    divide((weights.get('input_norm') as FrozenTensor).data, smoothing.qkv)
+    divide((weights.get('post_norm') as FrozenTensor).data, smoothing.mlp)
+    for (const [name, data] of Object.entries(smoothing))
+      weights.set(`${name}.smooth`, { type: 'float32', data, shape: [data.length] })
+  }
+  return weights
+}
+
+function checkShape({ infos }: WeightSource, name: string, shape: readonly number[]): void {
+  const found = infos.get(name)?.shape
+  if (found && found.join() !== shape.join())
+    throw new InputError(
+      `the weight ${name} is [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]; the files are not of one model`,
+    )
+}
+
+const reader =
+  (source: WeightSource) =>
+  (name: string, shape: readonly number[]): FrozenTensor => {
+    checkShape(source, name, shape)
+    return { type: 'float32', data: source.float32(name), shape }
+  }
+
+/** In place. */
+function divide(values: Float32Array, by: Float32Array): void {
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / (by[i] as number)
 }
 
 /**
@@ -45,52 +107,20 @@ export interface FrozenOptions {
 export function loadFrozenWeights(
   config: ModelConfig,
   source: WeightSource,
-  { linear, wholeEmbedding }: FrozenOptions,
+  { linear, wholeEmbedding, smoothing }: FrozenOptions,
 ): FrozenWeights {
-  const check = (name: string, shape: readonly number[]): void => {
-    const found = source.infos.get(name)?.shape
-    if (found && found.join() !== shape.join())
-      throw new InputError(
-        `the weight ${name} is [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]; the files are not of one model`,
-      )
-  }
-  const read = (name: string, shape: readonly number[]): FrozenTensor => {
-    check(name, shape)
-    return { type: 'float32', data: source.float32(name), shape }
-  }
   const { hiddenSize, vocabularySize } = config
+  const read = reader(source)
   const vocabularyMatrix = (name: string): VocabularyMatrix => {
     const shape = [vocabularySize, hiddenSize]
     if (linear === 'float32') return read(name, shape)
-    check(name, shape)
+    checkShape(source, name, shape)
     return { type: 'float16', data: readHalf(source, name), shape }
   }
-  check(EMBEDDING, [vocabularySize, hiddenSize])
-  const layers = Array.from({ length: config.layers }, (_, layer) => {
-    const weights = new Map<string, StoredTensor>()
-    const prefix = `model.layers.${layer}`
-    weights.set('input_norm', read(`${prefix}.input_layernorm.weight`, [hiddenSize]))
-    weights.set('post_norm', read(`${prefix}.post_attention_layernorm.weight`, [hiddenSize]))
-    if (config.queryKeyNorm)
-      for (const name of ['q_norm', 'k_norm'])
-        weights.set(name, read(`${prefix}.self_attn.${name}.weight`, [config.headDim]))
-    for (const projection of PROJECTIONS) {
-      const info = projectionInfo(config, projection)
-      const path = projectionPath(config, layer, projection)
-      check(`${path}.weight`, [info.out, info.in])
-      for (const [name, stored] of storeLinear(
-        projection,
-        source,
-        `${path}.weight`,
-        [info.out, info.in],
-        linear,
-      ))
-        // prettier-ignore
-        weights.set(name, stored)
-      if (info.bias) weights.set(`${projection}.bias`, read(`${path}.bias`, [info.out]))
-    }
-    return weights
-  })
+  checkShape(source, EMBEDDING, [vocabularySize, hiddenSize])
+  const layers = Array.from({ length: config.layers }, (_, layer) =>
+    layerWeights(config, source, layer, linear, smoothing?.[layer]),
+  )
   const head = vocabularyMatrix(config.tiedEmbeddings ? EMBEDDING : 'lm_head.weight')
   return {
     embedding: embeddingOf(),

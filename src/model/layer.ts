@@ -1,10 +1,11 @@
 import { product, type Dim } from '../onnx/dims.ts'
-import type { Rule } from '../onnx/gradient-terms.ts'
+import type { Detour, Rule } from '../onnx/gradient-terms.ts'
 import type { Graph, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import { attention, type AttentionKind } from './attention.ts'
 import type { ModelConfig } from './config.ts'
-import { frozenLinear } from './frozen-linear.ts'
+import { frozenLinear, LinearInput } from './frozen-linear.ts'
+import type { SmoothedInput } from './smoothing.ts'
 import type { LinearFormat } from './linear-format.ts'
 import { projectionInfo, type Projection } from './projections.ts'
 
@@ -41,7 +42,9 @@ export interface Layer {
   y: Value
   kept: Map<string, Value>
   /** For differentiate(). */
-  rules: Map<Node, Rule>
+  rules: Map<Node, Rule | Detour>
+  /** What the projections are multiplied with, [rows·length, …]. */
+  linearInputs: Map<SmoothedInput, Value>
   /** All keys and values up to the last token, [rows, kvHeads, past + length, headDim]. */
   keys: Value
   values: Value
@@ -64,7 +67,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     inputs.set(name, value)
     return value
   }
-  const rules = new Map<Node, Rule>()
+  const rules = new Map<Node, Rule | Detour>()
   const kept = new Map<string, Value>()
   const keep = (name: string, value: Value): Value => {
     kept.set(name, value)
@@ -80,13 +83,39 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   const norm = (name: string, value: Value): Value =>
     o.rmsNorm(value, input(name, 'float32', [hiddenSize]), config.rmsNormEpsilon).y
 
+  // Where inputs are smoothed (smoothing.ts), `value` is already divided by `smooth`, and A takes the factors back in.
+  const linearInputs = new Map<SmoothedInput, Value>()
+  const smooth = (name: SmoothedInput, size: number): Value | undefined =>
+    setting.linear === 'int8-products' ? input(`${name}.smooth`, 'float32', [size]) : undefined
+  const smooths = {
+    qkv: smooth('qkv', hiddenSize),
+    o: smooth('o', kvHeads * headDim),
+    mlp: smooth('mlp', hiddenSize),
+    down: smooth('down', config.intermediateSize),
+  }
+  const smoothed = (a: Value, name: SmoothedInput): Value => {
+    const factors = smooths[name]
+    if (!factors) return a
+    if (name !== 'o') return o.mul(a, factors)
+    // One factor for all query heads that see the same value.
+    const grouped = [a.shape[0] as Dim, kvHeads, heads / kvHeads, headDim]
+    return o.reshape(o.mul(o.reshape(a, grouped), o.reshape(factors, [kvHeads, 1, headDim])), a.shape)
+  }
+  /** The projections whose outputs are to come out divided by the factors of what they lead to. */
+  const unsmoothed = (b: Value, projection: Projection): Value => {
+    const factors = projection === 'v_proj' ? smooths.o : projection === 'up_proj' ? smooths.down : undefined
+    return factors ? o.div(b, o.reshape(factors, [b.shape[0] as Dim, 1])) : b
+  }
+
   /** Projections of one input. LoRA's A matrices are joined into one product where no dropout tells their inputs apart. */
-  const project = (midName: string, value: Value, projections: readonly Projection[]): Value[] => {
-    const mids = loraMids(midName, value, projections)
+  const project = (name: SmoothedInput, value: Value, projections: readonly Projection[]): Value[] => {
+    linearInputs.set(name, value)
+    const mids = loraMids(name, value, projections)
+    const shared = new LinearInput(value)
     return projections.map((projection) => {
       const info = projectionInfo(config, projection)
       const bias = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
-      const base = frozenLinear(value, {
+      const base = frozenLinear(shared, {
         ...info,
         name: projection,
         bias,
@@ -98,11 +127,11 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
       const adapted = lora.get(projection)
       if (!mid || !adapted) return base
       const b = input(`${projection}.lora_B`, 'float32', [info.out, adapted.rank])
-      return o.add(base, o.gemm(mid, b, { transB: true, alpha: adapted.scale }))
+      return o.add(base, o.gemm(mid, unsmoothed(b, projection), { transB: true, alpha: adapted.scale }))
     })
   }
   const loraMids = (
-    name: string,
+    name: SmoothedInput,
     value: Value,
     projections: readonly Projection[],
   ): Map<Projection, Value> => {
@@ -111,7 +140,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
       return found ? [{ projection, ...found }] : []
     })
     const a = adapted.map(({ projection, rank }) =>
-      input(`${projection}.lora_A`, 'float32', [rank, projectionInfo(config, projection).in]),
+      smoothed(input(`${projection}.lora_A`, 'float32', [rank, projectionInfo(config, projection).in]), name),
     )
     const [first] = adapted
     if (!first) return new Map()
@@ -125,7 +154,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
       )
     }
     const joined = a.length === 1 ? (a[0] as Value) : o.concat(a, 0)
-    const mid = keep(name, o.gemm(value, joined, { transB: true }))
+    const mid = keep(`${name}.mid`, o.gemm(value, joined, { transB: true }))
     const parts =
       a.length === 1
         ? [mid]
@@ -137,7 +166,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     return new Map(adapted.map(({ projection }, i) => [projection, parts[i] as Value]))
   }
 
-  const [q2, k2, v2] = project('qkv.mid', norm('input_norm', x), ['q_proj', 'k_proj', 'v_proj']) as [
+  const [q2, k2, v2] = project('qkv', norm('input_norm', x), ['q_proj', 'k_proj', 'v_proj']) as [
     Value,
     Value,
     Value,
@@ -161,12 +190,12 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   const keys = remembered('past_keys', newKeys)
   const values = remembered('past_values', newValues)
   const attended = keep('o', attention({ ...setting, input, rules }, q, keys, values))
-  const [projected] = project('o.mid', attended, ['o_proj']) as [Value]
+  const [projected] = project('o', attended, ['o_proj']) as [Value]
   const x2 = keep('x2', o.add(x, projected))
 
-  const [gate, up] = project('mlp.mid', norm('post_norm', x2), ['gate_proj', 'up_proj']) as [Value, Value]
+  const [gate, up] = project('mlp', norm('post_norm', x2), ['gate_proj', 'up_proj']) as [Value, Value]
   keep('gate', gate)
   keep('up', up)
-  const [down] = project('down.mid', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
-  return { inputs, y: o.add(x2, down), kept, rules, keys, values }
+  const [down] = project('down', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
+  return { inputs, y: o.add(x2, down), kept, rules, linearInputs, keys, values }
 }

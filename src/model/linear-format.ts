@@ -6,14 +6,14 @@ import { pieces } from './read-pieces.ts'
 import type { WeightSource } from './weights.ts'
 
 /**
- * How the frozen matrices of a decoder layer lie in memory. What computes with them always sees float32, except that
- * `int8-gradients` also multiplies the gradients that flow back through them in int8.
+ * How the frozen matrices of a decoder layer lie in memory. What computes with them sees float32, except that with
+ * `int8-products` both sides of every product are whole numbers, forward and backward. Its inputs are smoothed.
  *
  * - `float16`: for bases that are stored in 16 bits. Half of float32.
  * - `int8`: whole numbers, one float32 factor for each row (each output).
  * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight.
  */
-export type LinearFormat = 'float32' | 'float16' | 'int8' | 'int8-gradients' | 'int4'
+export type LinearFormat = 'float32' | 'float16' | 'int8' | 'int8-products' | 'int4'
 
 /** Weights that share a factor. What GGUF's 4-bit types use as well. */
 export const INT4_BLOCK = 32
@@ -22,6 +22,12 @@ export interface StoredTensor {
   type: DataType
   data: TensorData
   shape: readonly number[]
+}
+
+/** Each column is multiplied, each row divided. Only a format with a factor for each row takes it. */
+export interface SmoothedSides {
+  columns: Float32Array
+  rows?: Float32Array
 }
 
 /**
@@ -33,6 +39,7 @@ export function storeLinear(
   path: string,
   shape: readonly [number, number],
   format: LinearFormat,
+  smoothed?: SmoothedSides,
 ): [string, StoredTensor][] {
   const [rows, columns] = shape
   switch (format) {
@@ -41,11 +48,17 @@ export function storeLinear(
     case 'float16':
       return [[name, { type: 'float16', data: readHalf(source, path), shape }]]
     case 'int8':
-    case 'int8-gradients': {
+    case 'int8-products': {
       const whole = new Int8Array(rows * columns)
       const factors = new Float32Array(rows)
-      for (const { values, start } of pieces(source, path))
+      for (const { values, start } of pieces(source, path)) {
+        if (smoothed) multiplyColumns(values, smoothed.columns)
         toInt8(values, columns, whole.subarray(start), factors.subarray(start / columns))
+      }
+      const { rows: divisors } = smoothed ?? {}
+      if (divisors)
+        for (let row = 0; row < rows; row++)
+          factors[row] = (factors[row] as number) / (divisors[row] as number)
       return [
         [name, { type: 'int8', data: whole, shape }],
         [`${name}.factors`, { type: 'float32', data: factors, shape: [rows] }],
@@ -66,6 +79,13 @@ export function storeLinear(
       ]
     }
   }
+}
+
+/** In place. */
+function multiplyColumns(values: Float32Array, factors: Float32Array): void {
+  for (let start = 0; start < values.length; start += factors.length)
+    for (let i = 0; i < factors.length; i++)
+      values[start + i] = (values[start + i] as number) * (factors[i] as number)
 }
 
 /**

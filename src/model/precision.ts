@@ -5,8 +5,8 @@ import type { ModelConfig } from './config.ts'
 import type { WeightSource } from './weights.ts'
 
 /**
- * What a training step trades for what. `exact`: float32 arithmetic. `fast`: int8 where gradients flow back through frozen
- * matrices. `small`: least memory. `qlora`: a 4-bit base.
+ * What a training step trades for what. `exact`: float32 arithmetic. `fast`: int8 products with frozen
+ * matrices, forward and backward. `small`: least memory. `qlora`: a 4-bit base.
  */
 export const PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
 export type Precision = (typeof PRECISIONS)[number]
@@ -51,7 +51,7 @@ function ownPlan(
     case 'exact':
       return { linear: isHalf(config, source) ? 'float16' : 'float32', kept: 'float32', frugal: false }
     case 'fast':
-      return { linear: 'int8-gradients', kept: 'float16', frugal: false }
+      return { linear: 'int8-products', kept: 'float16', frugal: false }
     case 'small':
       return { linear: 'int8', kept: 'nothing', frugal: true }
     case 'qlora':

@@ -7,7 +7,6 @@ import { ProtobufWriter } from './protobuf.ts'
 const IR_VERSION = 10
 const OPSET = 21
 const MICROSOFT_OPS = new Set([
-  'DynamicQuantizeMatMul',
   'MatMulIntegerToFloat',
   'FusedMatMul',
   'GatherBlockQuantized',

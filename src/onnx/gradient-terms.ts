@@ -11,6 +11,15 @@ export type Rule = (
   gradients: readonly (Value | undefined)[],
 ) => readonly ((() => Value) | undefined)[]
 
+/**
+ * For a node whose inputs are not what its gradient flows to: the value that its output is a function of, and the gradient
+ * by that. What lies between the two is passed over.
+ */
+export interface Detour {
+  to: Value
+  gradient: (g: Value) => Value
+}
+
 /** What a line of the table sees: inputs x, first output y and its gradient g, the gradients of all outputs. */
 interface Scene {
   x: readonly [Value, Value, Value, Value]

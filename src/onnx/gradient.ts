@@ -1,6 +1,6 @@
 import { sameShape } from './dims.ts'
 import { RULES } from './gradient-rules.ts'
-import type { Rule } from './gradient-terms.ts'
+import type { Detour, Rule } from './gradient-terms.ts'
 import { GraphError, type Node, type Value } from './graph.ts'
 import { add, reduceSum, reshape } from './ops.ts'
 
@@ -12,7 +12,7 @@ import { add, reduceSum, reshape } from './ops.ts'
 export function differentiate(
   seeds: ReadonlyMap<Value, Value>,
   wrt: readonly Value[],
-  rules: ReadonlyMap<Node, Rule> = new Map(),
+  rules: ReadonlyMap<Node, Rule | Detour> = new Map(),
 ): (Value | undefined)[] {
   const [anySeed] = seeds.keys()
   if (!anySeed) return wrt.map(() => undefined)
@@ -27,18 +27,26 @@ export function differentiate(
       for (const output of node.outputs) if (output.type.startsWith('float')) moving.add(output)
 
   const gradients = new Map(seeds)
+  const contribute = (to: Value, contribution: Value): void => {
+    const gradient = sumTo(contribution, to)
+    const before = gradients.get(to)
+    gradients.set(to, before ? add(before, gradient) : gradient)
+  }
   for (const node of nodes.reverse()) {
     const outputs = node.outputs.map((output) => gradients.get(output))
     if (!outputs.some((gradient) => gradient) || !node.inputs.some((input) => input && moving.has(input)))
       continue
-    const contributions = (rules.get(node) ?? ruleOf(node))(node, outputs)
+    const rule = rules.get(node) ?? ruleOf(node)
+    if (typeof rule === 'object') {
+      if (moving.has(rule.to)) contribute(rule.to, rule.gradient(outputs[0] as Value))
+      continue
+    }
+    const contributions = rule(node, outputs)
     for (const [i, input] of node.inputs.entries()) {
       if (!input || !moving.has(input)) continue
       const contribution = contributions[i]
       if (!contribution) throw new GraphError(node.op, `has no gradient for input ${i}`, node.inputs)
-      const gradient = sumTo(contribution(), input)
-      const before = gradients.get(input)
-      gradients.set(input, before ? add(before, gradient) : gradient)
+      contribute(input, contribution())
     }
   }
   return wrt.map((value) => gradients.get(value))

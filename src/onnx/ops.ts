@@ -197,11 +197,33 @@ export function gemm(a: Value, b: Value, options: MatMulOptions & { c?: Value | 
   })
 }
 
-/** A · B · scale of a float matrix, which is rounded to 8 bits with one scale for all of it, and an int8 matrix. */
-export function dynamicQuantizeMatMul(a: Value, b: Value, scale: Value): Value {
-  const op = 'DynamicQuantizeMatMul'
-  needs(op, a.type === 'float32' && b.type === 'int8', 'needs float32 and int8', [a, b])
-  return one(op, [a, b, scale], a.type, matmulShape(op, a, b, false, false))
+/** uint8 round(x / scale) + 128 of a matrix with a scale for each row [rows]. */
+export function quantizeRows(x: Value, scales: Value): Value {
+  const op = 'QuantizeLinear'
+  needs(op, x.shape.length === 2 && sameShape(scales.shape, x.shape.slice(0, 1)), 'needs a scale a row', [
+    x,
+    scales,
+  ])
+  // The kernel wants as many zero points as scales.
+  const zeros = cast(add(mul(scales, scalar(scales, 0)), scalar(scales, QUANTIZED_ZERO)), 'uint8')
+  return one(op, [x, scales, zeros], 'uint8', x.shape, { axis: int(0) })
+}
+
+/** What 0 becomes in quantizeRows(): the products of uint8 by int8 are the only fast ones. */
+const QUANTIZED_ZERO = 128
+
+/** (A - 128) · B · scales as float32: A uint8 [rows, n], B int8 [n, columns], a scale for each column or one for all. */
+export function integerMatmul(a: Value, b: Value, scales: Value): Value {
+  const op = 'MatMulIntegerToFloat'
+  const shape = matmulShape(op, a, b, false, false)
+  const fits = scales.shape.length === 0 || sameShape(scales.shape, shape.slice(-1))
+  needs(op, a.type === 'uint8' && b.type === 'int8' && fits, 'needs uint8, int8 and a scale a column', [
+    a,
+    b,
+    scales,
+  ])
+  const zero = a.graph.constant('uint8', [], Uint8Array.of(QUANTIZED_ZERO))
+  return one(op, [a, b, scalar(scales, 1), scales, zero], 'float32', shape)
 }
 
 // ---- moving elements ----------------------------------------------------------------------------------------------

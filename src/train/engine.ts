@@ -69,6 +69,8 @@ export interface EngineOptions {
   precision?: Precision
   /** Undefined: as the precision has it. Layout by-layer only. */
   checkpointing?: Checkpointing | undefined
+  /** Some of the text to be trained on. Precision `fast` must have it, to find what it rounds by (smoothing.ts). */
+  calibration?: Batch
   /** Threads of ONNX Runtime. Part of what makes a run repeatable bit for bit. */
   threads: number
   /** A folder that receives ONNX Runtime's profile of every session of layout by-layer, when the engine is disposed of. */

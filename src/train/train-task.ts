@@ -8,6 +8,8 @@ import { writeOutputFile } from '../formats/output-file.ts'
 import type { LoraConfig } from '../model/adapter.ts'
 import { resolveTargetModules } from '../model/projections.ts'
 import { CheckpointFiles, type CheckpointPlace } from './checkpoint-files.ts'
+import type { NamedRows } from './batches.ts'
+import { calibrationRows } from './calibration-rows.ts'
 import { CheckpointSaver } from './checkpoint-saver.ts'
 import { createEngine } from './create-engine.ts'
 import type { Engine } from './engine.ts'
@@ -72,6 +74,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
   const { settings } = task
   context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer: 0, trainedTokens: 0 })
   const base = openBaseModel(task.modelPath)
+  const rows = readNamedRows(task.tokenizedDir, 'train')
   try {
     const engine = await createEngine({
       config: base.config,
@@ -81,13 +84,14 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,
       threads: settings.threads,
+      calibration: calibrationRows(rows),
       regularization: {
         labelSmoothing: settings.labelSmoothingFactor,
         neftuneNoiseAlpha: settings.neftuneNoiseAlpha,
       },
     })
     try {
-      return await trainWith(engine, task, context)
+      return await trainWith(engine, rows, task, context)
     } finally {
       await engine.dispose()
     }
@@ -96,10 +100,14 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
   }
 }
 
-async function trainWith(engine: Engine, task: TrainTask, context: TaskContext): Promise<TrainSummary> {
+async function trainWith(
+  engine: Engine,
+  rows: NamedRows,
+  task: TrainTask,
+  context: TaskContext,
+): Promise<TrainSummary> {
   const { settings, scratchDir, outDir, checkpoints: place } = task
   const { keepLast } = settings.checkpoint
-  const rows = readNamedRows(task.tokenizedDir, 'train')
   const files = await CheckpointFiles.open(place, scratchDir, keepLast)
   const resumeFrom = await files.latest(engine.adapter, context.log)
   const saver = new CheckpointSaver({ place, scratchDir, keepLast })

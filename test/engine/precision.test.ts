@@ -19,6 +19,9 @@ const MODELS: TinyName[] = ['tiny-qwen2', 'tiny-llama']
 /** One row is padded, and both are long enough for several blocks of attention. */
 const BATCH = makeBatch([[sample(1, 150)], [sample(2, 90)]])
 
+/** Other tokens than those of the batch. */
+const CALIBRATION = makeBatch([[sample(3, 200)]])
+
 async function step(
   name: TinyName,
   precision: Precision | undefined,
@@ -33,6 +36,7 @@ async function step(
     adapter,
     layout: 'by-layer',
     threads: 1,
+    calibration: CALIBRATION,
     ...(precision && { precision }),
   })
   try {
