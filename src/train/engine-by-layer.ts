@@ -8,7 +8,7 @@ import { embed, type FrozenWeights } from '../model/frozen-weights.ts'
 import { createLayerDecoder } from '../model/layer-decoder.ts'
 import { layerTensors } from '../model/layer-tensors.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
-import { tensor, type SessionOptions } from '../onnx/session.ts'
+import { free, tensor, type SessionOptions } from '../onnx/session.ts'
 import { attentionKind, batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
 import { dropoutMasks } from './dropout-mask.ts'
@@ -94,14 +94,21 @@ export class ByLayerEngine implements Engine {
       progress?.(layer + 1)
     }
     const { dx, ...loss } = await this.#head.train(x, supervisedRows(batch))
+    free(x)
     let dy = dx
     for (let layer = layers - 1; layer >= 0; layer--) {
-      const outputs = await run('backward', layer, [...(kept.pop() as Map<string, Tensor>), ['dy', dy]])
+      const found = kept.pop() as Map<string, Tensor>
+      const outputs = await run('backward', layer, [...found, ['dy', dy]])
+      for (const used of [...found.values(), dy]) free(used)
       dy = outputs.get('dx') as Tensor
-      for (const [input, { name }] of (this.#layers[layer] as AdapterLayer).tensors)
-        this.#sums.add(name, outputs.get(`${input}.gradient`))
+      for (const [input, { name }] of (this.#layers[layer] as AdapterLayer).tensors) {
+        const gradient = outputs.get(`${input}.gradient`)
+        this.#sums.add(name, gradient)
+        free(gradient)
+      }
       progress?.(layers - layer)
     }
+    free(dy)
     return loss
   }
 
@@ -135,7 +142,9 @@ export class ByLayerEngine implements Engine {
     const run = this.#layerRunner(batch)
     let x = this.#embedded(batch)
     for (let layer = 0; layer < this.#config.layers; layer++) {
+      const before = x
       x = (await run('forward', layer, [['x', x]])).get('y') as Tensor
+      free(before)
       each?.(x)
     }
     return x

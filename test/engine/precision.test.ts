@@ -26,10 +26,12 @@ async function step(
   name: TinyName,
   precision: Precision | undefined,
   change?: (source: WeightSource) => WeightSource,
+  changeAdapter?: (name: string, values: Float32Array) => void,
 ) {
   const { config, weights, close } = openBaseModel(goldenDir(name))
   const source = change ? change(weights) : weights
   const adapter = readStartAdapter(goldenDir(name))
+  for (const [path, { data }] of adapter.tensors) changeAdapter?.(path, data)
   const engine = await createEngine({
     config,
     weights: source,
@@ -76,23 +78,48 @@ function changed(
 
 /** What a mode may cost, against float32: cosine of each layer's gradients, relative error of all, relative loss. */
 const LIMITS = {
-  fast: { cosine: 0.99, error: 0.1, loss: 0.002 },
+  fast: { cosine: 0.98, error: 0.2, loss: 0.005 },
   small: { cosine: 0.99, error: 0.1, loss: 0.002 },
 }
 
 for (const name of MODELS)
   for (const mode of ['fast', 'small'] as const)
     test(`${name}, ${mode}: every layer's gradients point where float32's do`, async () => {
-      const want = await step(name, 'exact')
-      const got = await step(name, mode)
-      const { layers, error } = compareGradients(got.gradients, want.gradients)
-      const limits = LIMITS[mode]
-      assert.ok(layers.length >= 2)
-      for (const [layer, cosine] of layers.entries())
-        assert.ok(cosine > limits.cosine && cosine < 1, `layer ${layer}: cosine ${cosine}`)
-      assert.ok(error < limits.error && error > 1e-4, `relative error ${error}`)
-      assert.ok(Math.abs(got.loss / want.loss - 1) < limits.loss, `loss ${got.loss}, exact ${want.loss}`)
+      checkLimits(mode, await step(name, mode), await step(name, 'exact'))
     })
+
+test('fast: channels of large values take nothing from the precision of the others', async () => {
+  // The same function, with some channels of the norms' outputs a hundred times larger and their weights as much smaller.
+  const grown = (channel: number): number => (channel % 16 === 3 ? 100 : 1)
+  const shrink = (values: Float32Array, width: number) => values.map((x, i) => x / grown(i % width))
+  const uneven = (source: WeightSource) =>
+    changed(source, 'F32', (values, { name, shape }) => {
+      if (/(input|post_attention)_layernorm/.test(name)) return values.map((x, i) => x * grown(i))
+      return /(q|k|v|gate|up)_proj.weight$/.test(name) ? shrink(values, shape.at(-1) as number) : values
+    })
+  const width = 64
+  const unevenAdapter = (name: string, values: Float32Array) => {
+    if (/(q|k|v|gate|up)_proj.lora_A/.test(name)) values.set(shrink(values, width))
+  }
+  const want = await step('tiny-qwen2', 'exact', uneven, unevenAdapter)
+  checkLimits('fast', await step('tiny-qwen2', 'fast', uneven, unevenAdapter), want)
+})
+
+test('fast: made anew, as by a resumed run, it computes the same bits', async () => {
+  assert.deepEqual(await step('tiny-llama', 'fast'), await step('tiny-llama', 'fast'))
+})
+
+type Step = Awaited<ReturnType<typeof step>>
+
+function checkLimits(mode: keyof typeof LIMITS, got: Step, want: Step): void {
+  const { layers, error } = compareGradients(got.gradients, want.gradients)
+  const limits = LIMITS[mode]
+  assert.ok(layers.length >= 2)
+  for (const [layer, cosine] of layers.entries())
+    assert.ok(cosine > limits.cosine && cosine < 1, `layer ${layer}: cosine ${cosine}`)
+  assert.ok(error < limits.error && error > 1e-4, `relative error ${error}`)
+  assert.ok(Math.abs(got.loss / want.loss - 1) < limits.loss, `loss ${got.loss}, exact ${want.loss}`)
+}
 
 for (const name of MODELS)
   test(`${name}, qlora: the gradients are those of a base of 4 bits, computed in float32`, async () => {

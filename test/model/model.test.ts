@@ -6,6 +6,7 @@ import { causalBlocks } from '../../src/model/causal-blocks.ts'
 import { loadFrozenWeights } from '../../src/model/frozen-weights.ts'
 import { parseModelConfig } from '../../src/model/parse-config.ts'
 import { resolveTargetModules } from '../../src/model/projections.ts'
+import { largestOfGroups, smoothedSides, smoothingFactors } from '../../src/model/smoothing.ts'
 import { ropeTables } from '../../src/model/rope.ts'
 
 type Json = Record<string, unknown>
@@ -215,6 +216,23 @@ test('attention is cut into few kinds of blocks', () => {
     [1, 128, 129, 256, 257, 512, 513, 1024, 5000].map(causalBlocks),
     [1, 1, 2, 2, 4, 4, 8, 8, 16],
   )
+})
+
+test('what smooths an input divides the rows that make it; query heads that share a value share its factors', () => {
+  const config = { ...parseModelConfig(llama, 'config.json'), heads: 4, kvHeads: 2, headDim: 2 }
+  assert.deepEqual(
+    Array.from(smoothingFactors(Float32Array.of(8, 0, 3), Float32Array.of(2, 1, 0))),
+    [2, 1, 1],
+  )
+  const largest = largestOfGroups(config, Float32Array.of(1, 2, 3, 1, 5, 6, 4, 9))
+  assert.deepEqual(Array.from(largest), [3, 2, 5, 9])
+  const [qkv, mlp, down] = [Float32Array.of(7), Float32Array.of(8), Float32Array.of(9)]
+  const smoothing = { qkv, o: largest, mlp, down }
+  const o = smoothedSides(config, smoothing, 'o_proj')
+  assert.deepEqual(Array.from(o.columns), [3, 2, 3, 2, 5, 9, 5, 9])
+  assert.deepEqual(smoothedSides(config, smoothing, 'v_proj'), { columns: qkv, rows: largest })
+  assert.deepEqual(smoothedSides(config, smoothing, 'up_proj'), { columns: mlp, rows: down })
+  assert.deepEqual(smoothedSides(config, smoothing, 'down_proj'), { columns: down })
 })
 
 test('rope tables hold the angles of each position', () => {
