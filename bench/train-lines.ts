@@ -26,16 +26,16 @@ interface Ratios {
  */
 export function withRatios(lines: readonly TrainLine[]): (TrainLine & Ratios)[] {
   const peers = (mode: string) => lines.filter((line) => line.peer !== undefined && line.mode === mode)
-  const fastest = (mode: string) => Math.max(...peers(mode).map((line) => line.tokensPerSecond))
-  if (peers('f32').length === 0 || peers('bf16').length === 0) return [...lines]
-  const smallest = Math.min(...peers('f32').map((line) => line.peakResidentMb))
+  const speeds = (mode: string) => peers(mode).map((line) => line.tokensPerSecond)
+  const [f32, bf16] = [speeds('f32'), speeds('bf16')]
+  const memory = peers('f32').map((line) => line.peakResidentMb)
   return lines.map((line) =>
     line.peer === undefined
       ? {
           ...line,
-          timesPeerF32: round(line.tokensPerSecond / fastest('f32')),
-          timesPeerBf16: round(line.tokensPerSecond / fastest('bf16')),
-          memoryOfPeer: round(line.peakResidentMb / smallest),
+          ...(f32.length > 0 && { timesPeerF32: round(line.tokensPerSecond / Math.max(...f32)) }),
+          ...(bf16.length > 0 && { timesPeerBf16: round(line.tokensPerSecond / Math.max(...bf16)) }),
+          ...(memory.length > 0 && { memoryOfPeer: round(line.peakResidentMb / Math.min(...memory)) }),
         }
       : line,
   )

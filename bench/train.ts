@@ -5,6 +5,13 @@ import { measuredProcess } from './measured-process.ts'
 import { peerPython } from './peer-environment.ts'
 import { withRatios, type TrainLine } from './train-lines.ts'
 
+const PEERS = [
+  { name: 'f32', type: 'f32', checkpointing: '0' },
+  { name: 'bf16', type: 'bf16', checkpointing: '0' },
+  { name: 'f32-checkpointing', type: 'f32', checkpointing: '1' },
+  { name: 'bf16-checkpointing', type: 'bf16', checkpointing: '1' },
+]
+
 const OPTIONS = {
   model: { type: 'string' },
   mode: { type: 'string', default: 'exact' },
@@ -15,6 +22,8 @@ const OPTIONS = {
   layout: { type: 'string', default: 'by-layer' },
   /** PyTorch with PEFT beside it: float32 and bfloat16, without and with gradient checkpointing. */
   peers: { type: 'boolean', default: false },
+  /** Some of them only. */
+  peer: { type: 'string', default: PEERS.map(({ name }) => name).join() },
   /** Where the rivals' Python environment is, or is made. */
   venv: { type: 'string', default: fileURLToPath(new URL('../.temper/bench-venv', import.meta.url)) },
   json: { type: 'boolean', default: false },
@@ -39,26 +48,35 @@ export async function benchTrain(args: string[]): Promise<void> {
     program: process.execPath,
     args: [child, model, sequence, batch, steps, threads, layout, mode],
   }))
-  const theirs = values.peers ? await rivals(values.venv, [model, batch, sequence, steps]) : []
+  const theirs = values.peers
+    ? await rivals(values.venv, values.peer.split(','), [model, batch, sequence, steps])
+    : []
   const lines: TrainLine[] = []
   for (let turn = 0; turn < Math.max(ours.length, theirs.length); turn++)
     for (const contestant of [ours[turn], theirs[turn]]) {
       if (!contestant) continue
       const { lastLine, peakResidentMb } = await measuredProcess(contestant.program, contestant.args)
-      lines.push({ ...(JSON.parse(lastLine) as TrainLine), bench: 'train', peakResidentMb })
+      const line: TrainLine = { ...(JSON.parse(lastLine) as TrainLine), bench: 'train', peakResidentMb }
+      lines.push(line)
+      // What was measured is not lost if the rest takes too long.
+      console.error(
+        `${line.peer ?? 'temper'} ${line.mode}: ${line.tokensPerSecond} tokens/s, ${peakResidentMb} MB`,
+      )
     }
   const shown = withRatios(lines)
   if (values.json) for (const line of shown) console.log(JSON.stringify(line))
   else console.table(shown)
 }
 
-async function rivals(venv: string, [model, batch, sequence, steps]: [string, string, string, string]) {
+async function rivals(
+  venv: string,
+  wanted: readonly string[],
+  [model, batch, sequence, steps]: [string, string, string, string],
+) {
   const program = await peerPython(venv)
   const script = fileURLToPath(new URL('peers/pytorch_peft.py', import.meta.url))
-  return ['0', '1'].flatMap((checkpointing) =>
-    ['f32', 'bf16'].map((type) => ({
-      program,
-      args: [script, model, type, batch, sequence, steps, checkpointing],
-    })),
-  )
+  return PEERS.filter(({ name }) => wanted.includes(name)).map(({ type, checkpointing }) => ({
+    program,
+    args: [script, model, type, batch, sequence, steps, checkpointing],
+  }))
 }
