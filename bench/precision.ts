@@ -3,22 +3,43 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { openBaseModel } from '../src/base/open-base-model.ts'
 import { PRECISIONS, type Precision } from '../src/model/precision.ts'
+import type { Adapter } from '../src/model/adapter.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
+import type { Engine } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
 import { RandomStream } from '../src/train/random.ts'
+import { roundedTo4Bits } from './rounded-base.ts'
 import { compareGradients } from '../test/engine/compare-gradients.ts'
 
 const TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 /** As large as B becomes in a short training: gradients of A then say something too. */
 const LARGEST_B = 0.02
 const LEARNING_RATE = 2e-4
+/** Windows that are never trained on. */
+const HELD_OUT = 8
+
+const EXACT: Contestant = { name: 'exact', precision: 'exact', rounded: false }
+
+interface Contestant {
+  name: string
+  precision: Precision
+  /** The base that it trains on: `qlora` is also held against float32 on a base of the same 4 bits. */
+  rounded: boolean
+}
+
+const CONTESTANTS: readonly Contestant[] = [
+  ...PRECISIONS.map((precision) => ({ name: precision, precision, rounded: false })),
+  { name: 'exact on 4 bits', precision: 'exact', rounded: true },
+]
 
 /**
  * How far each mode is from float32 on real text, this repository's own documents: the cosine of each layer's gradients, the
- * relative error of all, the loss; and with --steps the loss of a held-out text after the same steps from a fresh adapter.
+ * relative error of all, the loss; and with --steps the loss of held-out text after the same steps from a fresh adapter, in the
+ * mode's own arithmetic and in float32 on the base as it is. What a mode calibrates itself on is no part of what it is
+ * measured on.
  */
 export async function benchPrecision(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -35,23 +56,30 @@ export async function benchPrecision(args: string[]): Promise<void> {
   const { model, json } = values
   if (model === undefined) throw new Error('name a model folder or .gguf file with --model')
   const [sequence, steps, threads] = [values.sequence, values.steps, values.threads].map(Number) as [number, number, number] // prettier-ignore
-  const windows = textWindows(model, sequence, steps + 3)
+  const windows = textWindows(model, sequence, steps + 1 + HELD_OUT)
+  const modes = values.mode.split(',')
+  const wanted = CONTESTANTS.filter(
+    ({ name, rounded }) => name === 'exact' || modes.includes(rounded ? 'qlora' : name),
+  )
+  const setup = { model, threads, calibration: windows[1] as Batch }
   let exact: Awaited<ReturnType<typeof firstStep>> | undefined
   const lines = []
-  for (const mode of PRECISIONS.filter(
-    (known) => known === 'exact' || values.mode.split(',').includes(known),
-  )) {
-    const found = await firstStep(model, mode, threads, windows[0] as Batch, windows[1] as Batch)
+  for (const contestant of wanted) {
+    const found = await firstStep(setup, contestant, windows[0] as Batch)
     exact ??= found
     const { layers, error } = compareGradients(found.gradients, exact.gradients)
     const line = {
       bench: 'precision',
-      mode,
+      mode: contestant.name,
       lowestLayerCosine: round(Math.min(...layers)),
       meanLayerCosine: round(layers.reduce((a, b) => a + b, 0) / layers.length),
       relativeError: round(error),
       loss: round(found.loss),
-      ...(steps > 0 && { steps, ...(await training(model, mode, threads, windows)) }),
+      ...(steps > 0 &&
+        (contestant.rounded || modes.includes(contestant.name)) && {
+          steps,
+          ...(await training(setup, contestant, windows)),
+        }),
     }
     if (json) console.log(JSON.stringify({ ...line, layerCosines: layers.map(round) }))
     lines.push(line)
@@ -59,63 +87,72 @@ export async function benchPrecision(args: string[]): Promise<void> {
   if (!json) console.table(lines)
 }
 
+interface Setup {
+  model: string
+  threads: number
+  calibration: Batch
+}
+
 /** The loss and gradients of one batch with an adapter whose B is not zero. */
-async function firstStep(
-  model: string,
-  precision: Precision,
-  threads: number,
-  batch: Batch,
-  calibration: Batch,
-) {
-  return withEngine(model, precision, threads, LARGEST_B, calibration, async (engine) => {
+async function firstStep(setup: Setup, contestant: Contestant, batch: Batch) {
+  const adapter = adapterFor(setup.model, LARGEST_B)
+  return withEngine(setup, contestant, adapter, async (engine) => {
     const { lossSum, tokens } = await engine.accumulate(batch)
     return { loss: lossSum / tokens, gradients: engine.gradients }
   })
 }
 
-/** Trains on all windows but the first and the last two; those two are held out. */
-async function training(model: string, precision: Precision, threads: number, windows: readonly Batch[]) {
-  return withEngine(model, precision, threads, 0, windows[1] as Batch, async (engine) => {
-    const optimizer = new AdamW(engine.adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 })
-    const heldOut = async (): Promise<number> => {
-      let [loss, count] = [0, 0]
-      for (const batch of windows.slice(-2)) {
-        const { lossSum, tokens } = await engine.evaluate(batch)
-        loss += lossSum
-        count += tokens
-      }
-      return round(loss / count)
+/** Trains on all windows but the first and the held-out ones. */
+async function training(setup: Setup, contestant: Contestant, windows: readonly Batch[]) {
+  const adapter = adapterFor(setup.model, 0)
+  const heldOut = async (engine: Engine): Promise<number> => {
+    let [loss, count] = [0, 0]
+    for (const batch of windows.slice(-HELD_OUT)) {
+      const { lossSum, tokens } = await engine.evaluate(batch)
+      loss += lossSum
+      count += tokens
     }
-    const heldOutBefore = await heldOut()
-    for (const batch of windows.slice(1, -2)) {
+    return round(loss / count)
+  }
+  const own = await withEngine(setup, contestant, adapter, async (engine) => {
+    const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 })
+    const heldOutBefore = await heldOut(engine)
+    for (const batch of windows.slice(1, -HELD_OUT)) {
       engine.zeroGradients()
       const { tokens } = await engine.accumulate(batch)
       scaleGradients(engine.gradients, 1 / tokens)
       clipGradients(engine.gradients, 1)
-      optimizer.step(engine.adapter, engine.gradients, LEARNING_RATE)
+      optimizer.step(adapter, engine.gradients, LEARNING_RATE)
     }
-    return { heldOutBefore, heldOutAfter: await heldOut() }
+    return { heldOutBefore, heldOutAfter: await heldOut(engine) }
   })
+  const onBase = await withEngine(setup, EXACT, adapter, heldOut)
+  return { ...own, heldOutOnBase: onBase }
 }
 
-async function withEngine<T>(
-  model: string,
-  precision: Precision,
-  threads: number,
-  largestB: number,
-  calibration: Batch,
-  use: (engine: Awaited<ReturnType<typeof createEngine>>) => Promise<T>,
-): Promise<T> {
-  const { config, weights, close } = openBaseModel(model)
+function adapterFor(model: string, largestB: number): Adapter {
+  const { config, close } = openBaseModel(model)
+  close()
   const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules: TARGETS, useRslora: false }
   const adapter = initialAdapter(config, lora, 0)
   const random = new RandomStream(7, 'lora-init')
   for (const [name, { data }] of adapter.tensors)
     if (name.includes('lora_B')) data.forEach((_, i) => (data[i] = (2 * random.uniform() - 1) * largestB))
+  return adapter
+}
+
+async function withEngine<T>(
+  { model, threads, calibration }: Setup,
+  { precision, rounded }: Contestant,
+  adapter: Adapter,
+  use: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  const { config, weights, close } = openBaseModel(model)
+  const source = rounded ? roundedTo4Bits(weights) : weights
   const engine = await createEngine({
     calibration,
     config,
-    weights,
+    weights: source,
     adapter,
     layout: 'by-layer',
     threads,
