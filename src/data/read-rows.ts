@@ -3,6 +3,7 @@ import { InputError } from '../errors.ts'
 import { readCsv } from './read-csv.ts'
 import { readJson } from './read-json.ts'
 import { readJsonl } from './read-jsonl.ts'
+import { readParquet } from './read-parquet.ts'
 import type { SourceFile, SourceRow } from './source-row.ts'
 
 const READERS: Readonly<Record<string, (source: SourceFile) => AsyncGenerator<SourceRow>>> = {
@@ -11,10 +12,14 @@ const READERS: Readonly<Record<string, (source: SourceFile) => AsyncGenerator<So
   '.ndjson': readJsonl,
   '.csv': readCsv,
   '.tsv': readCsv,
+  '.parquet': readParquet,
 }
 
-/** Rows of a local file, by its name's ending, in the file's order. InputError where it cannot be read or holds no row. */
-export async function* readRows(source: SourceFile): AsyncGenerator<SourceRow> {
+/**
+ * Rows of a local file, by its name's ending, in the file's order. InputError where it cannot be read, or holds no row; a part of
+ * a table may hold none.
+ */
+export async function* readRows(source: SourceFile, isPart = false): AsyncGenerator<SourceRow> {
   const read = READERS[extname(source.name).toLowerCase()]
   if (!read)
     throw new InputError(
@@ -25,5 +30,6 @@ export async function* readRows(source: SourceFile): AsyncGenerator<SourceRow> {
     rows++
     yield row
   }
-  if (rows === 0) throw new InputError(`${source.name}: holds no rows; put rows into it or leave it out`)
+  if (rows === 0 && !isPart)
+    throw new InputError(`${source.name}: holds no rows; put rows into it or leave it out`)
 }

@@ -44,7 +44,7 @@ async function checkFile(name: string, path: string): Promise<void> {
   try {
     const found = await stat(path)
     if (!found.isFile())
-      throw new InputError(`${name}: is a folder or device; name a .json, .jsonl or .csv file`)
+      throw new InputError(`${name}: is a folder or device; name a .json, .jsonl, .csv or .parquet file`)
     size = found.size
   } catch (cause) {
     if (cause instanceof InputError) throw cause

@@ -7,6 +7,7 @@ import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import { type MadeArtifact, runStage } from '../stages/run-stage.ts'
 import type { StageContext } from '../stages/stage-context.ts'
 import { canonicalJson } from '../store/canonical-json.ts'
+import type { NightWork } from './night-work.ts'
 
 /** Raised whenever cleaning would write other bytes for the same rows and settings. */
 const VERSION = 1
@@ -45,6 +46,7 @@ export function cleanChunk(
   context: StageContext,
   rows: readonly NewRow[],
   settings: CleaningSettings,
+  work: NightWork,
 ): Promise<MadeArtifact<CleanSummary>> {
   const content = createHash('sha256')
     .update(
@@ -55,7 +57,8 @@ export function cleanChunk(
     )
     .digest('hex')
   const recipe = { stage: 'clean-chunk', version: VERSION, inputs: { rows: content }, settings }
-  return runStage(context, recipe, async (outDir) => {
+  return runStage(context, recipe, async (outDir, digest) => {
+    await work.begin(digest)
     const summary = await cleanRows({
       sources: [...new Set(rows.map(({ file }) => file))].map((name) => ({ name, path: name })),
       evalSources: [],

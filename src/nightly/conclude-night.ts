@@ -1,7 +1,7 @@
 import type { StageContext } from '../stages/stage-context.ts'
 import type { EvaluationSet } from './judge-challenger.ts'
 import { type NightRecord, writeRecord } from './night-record.ts'
-import { changeNightState, readNightState } from './night-state.ts'
+import { changeNightState, EMPTY_STATE, readNightState } from './night-state.ts'
 
 export interface ConcludeInput {
   jobId: string
@@ -24,7 +24,7 @@ export async function concludeNight(context: StageContext, input: ConcludeInput)
   const record: NightRecord = { ...input.record, ...(recovered && { recovered }) }
   await writeRecord(store, record.night, record)
   await changeNightState(store, record.name, (found) => {
-    const { failing: _, ...before } = found ?? { settings: '', sources: {}, chunks: [], consumed: 0 }
+    const { failing: _, ...before } = found ?? EMPTY_STATE
     return {
       ...before,
       ...(judged && {

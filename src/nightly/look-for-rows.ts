@@ -1,7 +1,4 @@
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { createHash } from 'node:crypto'
-import { readRows } from '../data/read-rows.ts'
 import { InputError } from '../errors.ts'
 import type { FineTuneScheduleSpec } from '../spec/fine-tune-schedule.ts'
 import type { ResolvedModel } from '../stages/resolve-model.ts'
@@ -9,11 +6,13 @@ import type { StageContext } from '../stages/stage-context.ts'
 import { canonicalJson } from '../store/canonical-json.ts'
 import { type Champion, championOf } from './champion.ts'
 import { type Chunk, presentRows, readChunk } from './chunk-rows.ts'
-import { cleanChunk, cleaningSettings, type NewRow, rawDigest } from './clean-chunk.ts'
+import { cleanChunk, cleaningSettings } from './clean-chunk.ts'
 import { decide, type Decision } from './decide.ts'
-import { changeNightState, type NightState, readNightState } from './night-state.ts'
+import { changeNightState, EMPTY_STATE, type NightState, readNightState } from './night-state.ts'
+import { NightWork } from './night-work.ts'
+import { readSources } from './read-sources.ts'
 import { below, makeSnapshot, type Snapshot } from './snapshot.ts'
-import { observeSources, type SourceObject } from './sources.ts'
+import { observeSources } from './sources.ts'
 import { tokenizingSettings } from '../stages/tokenize-artifact.ts'
 
 export interface LookInput {
@@ -26,9 +25,13 @@ export interface LookInput {
 }
 
 export interface RowCounts {
-  /** Rows that the sources hold. */
+  /** Files that the sources hold. */
+  files: number
+  /** Those among them that had to be read: new, changed, or with rows that nobody had cleaned. */
+  filesRead: number
+  /** Rows that the sources hold; 0 where no file had changed. */
   read: number
-  /** Never seen before: cleaned tonight. */
+  /** Never seen before: cleaned tonight, by whichever attempt. */
   cleaned: number
   /** Tokenized tonight. */
   tokenized: number
@@ -71,29 +74,44 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
       ? undefined
       : (Date.parse(input.at) - Date.parse(state.trainedAt)) / 3_600_000
 
+  const counts: RowCounts = {
+    files: objects.length,
+    filesRead: 0,
+    read: 0,
+    cleaned: 0,
+    tokenized: 0,
+    fresh: 0,
+    vanished: 0,
+  }
   if (isUnchanged(state, sources)) {
     const decision = decide({ newRows: 0, vanished: 0, hoursSinceTraining }, newData)
-    const counts = { read: 0, cleaned: 0, tokenized: 0, fresh: 0, vanished: 0 }
     if (!decision.run) return { decision, counts, chunks: state.chunks.length }
   }
   const chunks: Chunk[] = []
   for (const { digest } of state.chunks) chunks.push(await readChunk(context, digest))
-  const { present, unseen } = await readSources(context, objects, new Set(chunks.flatMap(({ raws }) => raws)))
+  const known = new Set(chunks.flatMap(({ raws }) => raws))
+  const { present, unseen, filesRead } = await readSources(context, objects, known)
   const vanished = chunks.reduce((sum, { raws }) => sum + raws.filter((raw) => !present.has(raw)).length, 0)
-  const counts: RowCounts = { read: present.size, cleaned: 0, tokenized: 0, fresh: 0, vanished }
+  Object.assign(counts, { filesRead, read: present.size, vanished })
   if (vanished > 0 && newData.onShrink === 'skip') {
     const decision = decide({ newRows: 0, vanished, hoursSinceTraining }, newData)
     return { decision, counts, chunks: state.chunks.length }
   }
   const next: NightState = { ...state, sources }
+  const work = new NightWork(store, name, input.jobId, found)
   if (unseen.length > 0) {
-    const made = await cleanChunk(below(context, 'clean-chunk'), unseen, cleaningSettings(fineTune.data))
+    const made = await cleanChunk(
+      below(context, 'clean-chunk'),
+      unseen,
+      cleaningSettings(fineTune.data),
+      work,
+    )
     const { read, kept } = made.summary
-    counts.cleaned = made.skipped ? 0 : read
     next.chunks = [...state.chunks, { digest: made.ref.digest, read, kept }]
     chunks.push(await readChunk(context, made.ref.digest))
   }
-  await changeNightState(store, name, () => next)
+  await changeNightState(store, name, () => ({ ...next, made: work.note }))
+  for (const { digest, read } of next.chunks) if (work.isMine(digest)) counts.cleaned += read
   const rows = presentRows(chunks, state.consumed, (raw) => present.has(raw))
   counts.fresh = rows.filter(({ fresh }) => fresh).length
   const decision = decide({ newRows: counts.fresh, vanished, hoursSinceTraining }, newData)
@@ -103,6 +121,7 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
     chunks,
     rows,
     settings: tokenizingSettings(fineTune.data),
+    work,
   })
   counts.tokenized = snapshot.tokenizedNow
   return { decision, counts, chunks: chunks.length, snapshot, ...(champion && { champion }) }
@@ -112,10 +131,8 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
 function freshState(settings: string, found: NightState | undefined): NightState {
   const { evaluationSet, trainedAt, failing } = found ?? {}
   return {
+    ...EMPTY_STATE,
     settings,
-    sources: {},
-    chunks: [],
-    consumed: 0,
     ...(evaluationSet && { evaluationSet }),
     ...(trainedAt !== undefined && { trainedAt }),
     ...(failing !== undefined && { failing }),
@@ -125,28 +142,6 @@ function freshState(settings: string, found: NightState | undefined): NightState
 /** The same files, and nothing waits from nights before: then there is nothing to read. */
 function isUnchanged(state: NightState, sources: Record<string, string>): boolean {
   return state.consumed === state.chunks.length && canonicalJson(state.sources) === canonicalJson(sources)
-}
-
-/** Every row of the sources by its raw digest; those that are not `known` with their values. */
-async function readSources(
-  context: StageContext,
-  objects: readonly SourceObject[],
-  known: ReadonlySet<string>,
-): Promise<{ present: Set<string>; unseen: NewRow[] }> {
-  const present = new Set<string>()
-  const unseen: NewRow[] = []
-  for (const [index, object] of objects.entries()) {
-    const folder = join(context.scratchDir, `source-${index}`)
-    await mkdir(folder, { recursive: true })
-    for await (const row of readRows({ name: object.name, path: await object.fetch(folder) })) {
-      context.signal.throwIfAborted()
-      const raw = rawDigest(row.value)
-      if (!present.has(raw) && !known.has(raw)) unseen.push({ raw, file: object.name, row })
-      present.add(raw)
-      if (present.size % 1024 === 0) context.progress({ phase: 'row', done: present.size })
-    }
-  }
-  return { present, unseen }
 }
 
 const digestOf = (value: unknown) => createHash('sha256').update(canonicalJson(value)).digest('hex')

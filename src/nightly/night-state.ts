@@ -27,8 +27,13 @@ const stateSchema = z.strictObject({
   trainedAt: z.exactOptional(z.string()),
   /** The last night failed. */
   failing: z.exactOptional(z.boolean()),
+  /** Chunks that one night has begun to make: it counts its work by them. */
+  made: z.exactOptional(z.strictObject({ night: z.string(), digests: z.array(z.string()) })),
 })
 export type NightState = z.infer<typeof stateSchema>
+
+/** Of a name that no night has looked at. */
+export const EMPTY_STATE: NightState = { settings: '', sources: {}, chunks: [], consumed: 0 }
 
 export async function readNightState(store: Store, name: string): Promise<NightState | undefined> {
   return (await readJson(store, stateKey(name), stateSchema))?.value

@@ -14,6 +14,7 @@ import { type MadeArtifact, runStage } from '../stages/run-stage.ts'
 import type { StageContext } from '../stages/stage-context.ts'
 import { readNamedRows } from '../train/read-rows.ts'
 import type { ChunkRow } from './chunk-rows.ts'
+import type { NightWork } from './night-work.ts'
 import type { TokenizingSettings } from '../stages/tokenize-artifact.ts'
 import { tokenizeChunk } from './tokenize-chunk.ts'
 
@@ -32,12 +33,13 @@ export interface SnapshotPlan {
   /** What the night trains and evaluates on, in this order. */
   rows: readonly (ChunkRow & { fresh: boolean })[]
   settings: TokenizingSettings
+  work: NightWork
 }
 
 export interface Snapshot {
   clean: MadeArtifact<CleanSummary>
   tokenized: MadeArtifact<TokenizeSummary>
-  /** Rows that were tokenized for it: those of chunks that were not before. */
+  /** Rows that this night tokenized: those of chunks that were not before. */
   tokenizedNow: number
 }
 
@@ -64,8 +66,14 @@ export async function makeSnapshot(context: StageContext, plan: SnapshotPlan): P
   let tokenizedNow = 0
   for (const { digest } of chunks) {
     const at = below(context, `tokens-${digest.slice(0, 12)}`)
-    const made = await tokenizeChunk(at, plan.base, { stage: 'clean-chunk', digest }, plan.settings)
-    if (!made.skipped) tokenizedNow += made.summary.trainRows + made.summary.evalRows
+    const made = await tokenizeChunk(
+      at,
+      plan.base,
+      { stage: 'clean-chunk', digest },
+      plan.settings,
+      plan.work,
+    )
+    if (plan.work.isMine(made.ref.digest)) tokenizedNow += made.summary.trainRows + made.summary.evalRows
     const { dir } = await openInput(context, made.ref)
     parts.push({ dir, summary: made.summary })
   }

@@ -48,7 +48,8 @@ async function bucketObjects(source: string): Promise<SourceObject[]> {
   const objects: SourceObject[] = []
   if (key === '' || key.endsWith('/')) {
     // A key that ends with a slash is how some tools draw a folder: no rows are in it.
-    for await (const found of store.list(key)) if (!found.key.endsWith('/')) objects.push(objectOf(found))
+    for await (const found of store.list(key))
+      if (!found.key.endsWith('/') && holdsRows(found.key.slice(key.length))) objects.push(objectOf(found))
     return objects
   }
   const found = await store.head(key)
@@ -62,16 +63,24 @@ async function localObjects(source: string): Promise<SourceObject[]> {
   try {
     const isFolder = (await stat(source)).isDirectory()
     const files = isFolder
-      ? (await readdir(source, { withFileTypes: true }))
+      ? (await readdir(source, { withFileTypes: true, recursive: true }))
           .filter((entry) => entry.isFile())
-          .map((entry) => path.join(source, entry.name))
+          .map((entry) => path.join(entry.parentPath, entry.name))
+          .filter((file) => holdsRows(path.relative(source, file)))
       : [source]
-    return await Promise.all(files.map(localObject))
+    const objects: SourceObject[] = []
+    for (const file of files) objects.push(await localObject(file))
+    return objects
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code ?? String(error)})`
     throw new InputError(`${source}: ${why}; check spec.fineTune.data.train.`, { cause: error })
   }
+}
+
+/** Beside the rows of a table Hadoop and Spark write markers and indexes: `_SUCCESS`, `_metadata`, `.part-0.parquet.crc`. */
+function holdsRows(place: string): boolean {
+  return !place.split('/').some((part) => part.startsWith('_') || part.startsWith('.'))
 }
 
 async function localObject(file: string): Promise<SourceObject> {

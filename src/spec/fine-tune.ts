@@ -113,7 +113,7 @@ const data = z
       .min(1)
       .max(MAX_FILES)
       .meta({
-        description: 'Files to train on: .json, .jsonl or .csv, relative to this document.',
+        description: 'Files to train on: .json, .jsonl, .csv or .parquet, relative to this document.',
         examples: [['rows.jsonl']],
       }),
     eval: z

@@ -183,9 +183,9 @@ const bad: { name: string; file: string; content: string | Buffer; want: RegExp 
   },
   {
     name: 'an unknown kind of file',
-    file: 'a.parquet',
+    file: 'a.xlsx',
     content: 'PAR1',
-    want: /^a\.parquet: the kind of file is not known/,
+    want: /^a\.xlsx: the kind of file is not known/,
   },
 ]
 
