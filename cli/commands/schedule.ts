@@ -4,7 +4,13 @@ import { DEFAULT_HEARTBEAT_SECONDS } from '../options.ts'
 import { type Outputs, openOutputs } from '../outputs.ts'
 import { readSchedule } from '../read-schedule.ts'
 import { nightLine } from '../display/night-line.ts'
-import { createSchedule, deleteSchedule, findSchedule, listSchedules } from '../schedules.ts'
+import {
+  createSchedule,
+  deleteSchedule,
+  findSchedule,
+  listSchedules,
+  triggerSchedule,
+} from '../../jobs/schedules.ts'
 import { type Session, openSession } from '../session.ts'
 import { listRecords } from '../../src/nightly/night-record.ts'
 
@@ -101,7 +107,7 @@ export function addScheduleCommand(program: Command): void {
     .argument('<schedule>', 'its name')
     .action((name: string, options: Common) =>
       act('trigger', name, options, async (session) => {
-        await (await findSchedule(session, name)).handle.trigger()
+        await triggerSchedule(session, name)
         return `A night of ${name} is started.`
       }),
     )

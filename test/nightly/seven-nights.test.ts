@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
 import { NativeConnection, Worker } from '@temporalio/worker'
 import { createActivities } from '../../activities/create-activities.ts'
-import { createSchedule, deleteSchedule, findSchedule } from '../../cli/schedules.ts'
+import { createSchedule, deleteSchedule, findSchedule, triggerSchedule } from '../../jobs/schedules.ts'
 import { downloadCache } from '../../src/local/state-folder.ts'
 import { listRecords, type NightRecord } from '../../src/nightly/night-record.ts'
 import { readNightState } from '../../src/nightly/night-state.ts'
@@ -137,7 +137,7 @@ describe('nights of a growing source', { timeout: 600_000, skip: await seaweedFs
   async function night(begin: 'trigger' | 'backfill' = 'trigger'): Promise<NightRecord> {
     const nights = (await listRecords(store, NAME)).length
     const { handle } = await findSchedule(session(), NAME)
-    if (begin === 'trigger') await handle.trigger()
+    if (begin === 'trigger') await triggerSchedule(session(), NAME)
     else {
       // A span that holds one night at two o'clock.
       const [start, end] = [new Date('2026-01-10T00:30:00Z'), new Date('2026-01-10T02:30:00Z')]

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type Client,
   type ScheduleDescription,
   type ScheduleHandle,
   ScheduleAlreadyRunning,
@@ -9,10 +11,10 @@ import { InputError } from '../src/errors.ts'
 import { claimName, releaseName } from '../src/nightly/night-state.ts'
 import { observeSources } from '../src/nightly/sources.ts'
 import type { FineTuneScheduleSpec } from '../src/spec/fine-tune-schedule.ts'
+import type { Store } from '../src/store/store.ts'
 import type { nightly } from '../workflows/nightly.ts'
 import type { NightlyJob } from '../workflows/nightly-job.ts'
 import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
-import type { Session } from './session.ts'
 
 const PREFIX = 'nightly-'
 const MODEL_MEMO = 'model'
@@ -31,27 +33,33 @@ export interface ScheduleRequest {
   heartbeatSeconds: number
 }
 
-type ScheduleParts = Pick<Session, 'client' | 'store' | 'searchAttributes'>
+/** Where schedules live: their clock in Temporal, their names in the store. */
+export interface SchedulePlace {
+  client: Client
+  store: Store
+  /** The server has Temper's search attributes. */
+  searchAttributes: boolean
+}
 
 /**
  * Starts a schedule. Before anything is started: its sources must be there, and its model's name free. InputError where they
  * are not, or where the schedule exists.
  */
-export async function createSchedule(session: ScheduleParts, request: ScheduleRequest): Promise<void> {
+export async function createSchedule(place: SchedulePlace, request: ScheduleRequest): Promise<void> {
   const { name, spec, heartbeatSeconds } = request
   const { cron, timeZone, jitterSeconds, overlapPolicy, catchupWindowSeconds, pauseOnFailure } = spec.schedule
   const model = spec.fineTune.publish.name
   await observeSources(spec.fineTune.data.train)
-  await claimName(session.store, model, name)
+  await claimName(place.store, model, name)
   const job: NightlyJob = {
     schedule: name,
     spec,
     trainingQueue: CPU_TRAINING_QUEUE,
     heartbeatSeconds,
-    searchAttributes: session.searchAttributes,
+    searchAttributes: place.searchAttributes,
   }
   try {
-    await session.client.schedule.create<typeof nightly>({
+    await place.client.schedule.create<typeof nightly>({
       scheduleId: PREFIX + name,
       spec: { cronExpressions: [cron], timezone: timeZone, jitter: jitterSeconds * 1000 },
       action: {
@@ -75,14 +83,14 @@ export async function createSchedule(session: ScheduleParts, request: ScheduleRe
         { cause: error },
       )
     }
-    await releaseName(session.store, model, name)
+    await releaseName(place.store, model, name)
     throw error
   }
 }
 
 /** InputError where there is no such schedule. */
 export async function findSchedule(
-  { client }: Pick<Session, 'client'>,
+  { client }: Pick<SchedulePlace, 'client'>,
   name: string,
 ): Promise<{ handle: ScheduleHandle; description: ScheduleDescription; model: string }> {
   const handle = client.schedule.getHandle(PREFIX + name)
@@ -99,7 +107,9 @@ export async function findSchedule(
 
 export async function listSchedules({
   client,
-}: Pick<Session, 'client'>): Promise<{ name: string; model: string; paused: boolean; next?: string }[]> {
+}: Pick<SchedulePlace, 'client'>): Promise<
+  { name: string; model: string; paused: boolean; next?: string }[]
+> {
   const schedules: { name: string; model: string; paused: boolean; next?: string }[] = []
   for await (const { scheduleId, memo, state, info } of client.schedule.list()) {
     if (!scheduleId.startsWith(PREFIX)) continue
@@ -116,9 +126,20 @@ function modelOf(memo: Record<string, unknown> | undefined, name: string): strin
   return typeof model === 'string' ? model : name
 }
 
+/** Temporal names a run by the second of its start: of two triggers within one second the later one would be lost. */
+const SECOND = 1000
+
+/** Starts a night now, by the same rules. */
+export async function triggerSchedule(place: Pick<SchedulePlace, 'client'>, name: string): Promise<void> {
+  const { handle, description } = await findSchedule(place, name)
+  const last = description.info.recentActions.at(-1)?.scheduledAt.getTime()
+  if (last !== undefined && Date.now() - last < SECOND) await sleep(SECOND)
+  await handle.trigger()
+}
+
 /** The schedule goes first: a name that is free again is never written by a schedule that still runs. */
-export async function deleteSchedule(session: ScheduleParts, name: string): Promise<void> {
-  const { handle, model } = await findSchedule(session, name)
+export async function deleteSchedule(place: SchedulePlace, name: string): Promise<void> {
+  const { handle, model } = await findSchedule(place, name)
   await handle.delete()
-  await releaseName(session.store, model, name)
+  await releaseName(place.store, model, name)
 }
