@@ -8,6 +8,8 @@ import {
   type ScheduleOverlapPolicy,
 } from '@temporalio/client'
 import { InputError } from '../src/errors.ts'
+import { championOf } from '../src/nightly/champion.ts'
+import { requireContinuable } from '../src/nightly/continuation.ts'
 import { claimName, releaseName } from '../src/nightly/night-state.ts'
 import { observeSources } from '../src/nightly/sources.ts'
 import type { FineTuneScheduleSpec } from '../src/spec/fine-tune-schedule.ts'
@@ -50,6 +52,8 @@ export async function createSchedule(place: SchedulePlace, request: ScheduleRequ
   const { cron, timeZone, jitterSeconds, overlapPolicy, catchupWindowSeconds, pauseOnFailure } = spec.schedule
   const model = spec.fineTune.publish.name
   await observeSources(spec.fineTune.data.train)
+  const champion = spec.start?.from === 'champion' ? await championOf(place.store, model) : undefined
+  if (champion) await requireContinuable(place.store, champion, spec.fineTune.train)
   await claimName(place.store, model, name)
   const job: NightlyJob = {
     schedule: name,

@@ -24,6 +24,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   const { spec, jobId } = job
   const activities = proxyActivities<Activities>(attemptOptions(CONTROL_QUEUE, job.heartbeatSeconds))
   const record = new JobRecord(job)
+  const continueFrom = job.prepared?.continueFrom
   let isRewound = false
 
   const model = await record.stage('model', async (stage) => {
@@ -72,7 +73,14 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
     // Once: after a pause training goes on from where it was.
     if (step !== undefined && !isRewound) {
       await withRetries(stage, (attempt) =>
-        activities.rewindTraining({ jobId, attempt, base, tokenized: tokenized.ref, step }),
+        activities.rewindTraining({
+          jobId,
+          attempt,
+          base,
+          tokenized: tokenized.ref,
+          ...(continueFrom && { continueFrom }),
+          step,
+        }),
       )
       isRewound = true
     }
@@ -84,7 +92,13 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
         cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
         args: [
           {
-            input: { jobId, attempt: 1, base, tokenized: tokenized.ref },
+            input: {
+              jobId,
+              attempt: 1,
+              base,
+              tokenized: tokenized.ref,
+              ...(continueFrom && { continueFrom }),
+            },
             queue,
             heartbeatSeconds: job.heartbeatSeconds,
             retries: spec.train.retries,

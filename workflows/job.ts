@@ -1,3 +1,4 @@
+import type { ArtifactRef } from '../src/store/artifact.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { CleanOutcome } from '../src/stages/clean.ts'
 import type { TokenizeOutcome } from '../src/stages/tokenize.ts'
@@ -39,7 +40,12 @@ export interface FineTuneJob {
    * Rows that somebody has made already: a night cleans and tokenizes only what is new. Such a job publishes nothing; whoever
    * started it judges the model first.
    */
-  prepared?: { clean: CleanOutcome; tokenized: TokenizeOutcome }
+  prepared?: {
+    clean: CleanOutcome
+    tokenized: TokenizeOutcome
+    /** An adapter to go on from. */
+    continueFrom?: ArtifactRef
+  }
   /** Search attributes are written only where the server has them: a write to an unknown one would block the job. */
   searchAttributes: boolean
 }

@@ -88,11 +88,12 @@ async function challenge(
   job: NightlyJob,
   { jobId, activities }: Night,
   base: ResolvedModel,
-  { snapshot, champion, chunks }: LookOutcome,
+  { snapshot, champion, chunks, continues }: LookOutcome,
 ): Promise<[Ending, Judged]> {
   if (snapshot === undefined) throw new Error('a night that trains has rows')
   const { spec } = job
   const { clean, tokenized } = snapshot
+  const continued = continues && champion
   const { artifacts } = await executeChild(fineTune, {
     workflowId: jobId,
     taskQueue: CONTROL_QUEUE,
@@ -104,7 +105,7 @@ async function challenge(
         trainingQueue: job.trainingQueue,
         heartbeatSeconds: job.heartbeatSeconds,
         searchAttributes: job.searchAttributes,
-        prepared: { clean, tokenized },
+        prepared: { clean, tokenized, ...(continued && { continueFrom: continued.adapter }) },
       },
     ],
   })
@@ -127,6 +128,7 @@ async function challenge(
     evaluationSet: evaluationSet.version,
     verdict,
     ...(champion && { champion: champion.version }),
+    ...(continued && { continuedFrom: continued.version }),
   }
   const judged = { chunks, evaluationSet }
   if (!verdict.wins) return [{ ...ending, end: 'kept' }, judged]
@@ -139,6 +141,7 @@ async function challenge(
       base,
       dataFiles: spec.fineTune.data.train.map((path) => path.slice(path.lastIndexOf('/') + 1) || path),
       artifacts,
+      ...(continued && { continuedFrom: { version: continued.version, adapter: continued.adapter.digest } }),
     }),
   )
   return [{ ...ending, end: 'published', version: published.summary.version }, judged]

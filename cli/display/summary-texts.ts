@@ -48,13 +48,15 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
       } = summary as unknown as TrainSummary
       return [
         `${formatCount(steps)} steps${stoppedEarly ? ', stopped early' : ''}`,
-        `loss ${formatLoss(firstLoss)} → ${formatLoss(lastLoss)}`,
+        ...(firstLoss === undefined || lastLoss === undefined
+          ? ['a rehearsal: nothing was trained']
+          : [`loss ${formatLoss(firstLoss)} → ${formatLoss(lastLoss)}`]),
         ...(evaluations === undefined
           ? []
           : [
               `best evaluation ${formatLoss(evaluations.bestLoss)} after step ${formatCount(evaluations.bestStep)}`,
             ]),
-        `${formatCount(tokensPerSecond)} tokens/s`,
+        ...(steps === 0 ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
         ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
         ...rollbacks.map(({ step, to, reason }) => `${reason} at step ${step}: went back to ${to}`),
       ]

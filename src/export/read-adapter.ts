@@ -12,7 +12,7 @@ import { adapterModules, compareAdapterNames } from './adapter-modules.ts'
  */
 export function readAdapter(dir: string): Adapter {
   const where = join(dir, 'adapter_config.json')
-  const config = parseConfig(readJsonFile(where), where)
+  const config = parseAdapterConfig(readJsonFile(where), where)
   const weights = join(dir, 'adapter_model.safetensors')
   if (!existsSync(weights) && existsSync(join(dir, 'adapter_model.bin')))
     throw new InputError(
@@ -34,7 +34,8 @@ export function readAdapter(dir: string): Adapter {
   }
 }
 
-function parseConfig(json: JsonObject, where: string): LoraConfig {
+/** PEFT's adapter_config.json. InputError names a field that is not supported. */
+export function parseAdapterConfig(json: JsonObject, where: string): LoraConfig {
   const unsupported = (field: string, supported: string): never => {
     throw new InputError(
       `${where}: ${field} is ${JSON.stringify(json[field])}, supported is ${supported}; use a plain LoRA adapter`,

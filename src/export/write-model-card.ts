@@ -11,6 +11,8 @@ export interface ModelCard {
   name: string
   version: number
   base: { source: string; revision?: string; digest: string }
+  /** The version whose adapter was trained further. */
+  continuedFrom?: number
   data: {
     train: readonly string[]
     trainRows: number
@@ -65,6 +67,9 @@ function modelCardText(card: ModelCard): string {
         ['source', code(base.source)],
         ...(base.revision === undefined ? [] : [['revision', code(base.revision)]]),
         ['SHA-256 of its files', code(base.digest)],
+        ...(card.continuedFrom === undefined
+          ? []
+          : [['trained further from', `version ${card.continuedFrom}`]]),
       ],
     ),
     '## Data',

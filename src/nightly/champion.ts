@@ -8,12 +8,15 @@ import type { Store } from '../store/store.ts'
 export interface Champion {
   version: number
   adapter: ArtifactRef
+  /** The rows that it was trained on. */
+  tokenized: ArtifactRef
   base: { digest: string }
 }
 
+const reference = z.strictObject({ stage: z.string(), digest: z.string() })
 const summarySchema = z.looseObject({
   base: z.looseObject({ digest: z.string() }),
-  artifacts: z.looseObject({ adapter: z.strictObject({ stage: z.string(), digest: z.string() }) }),
+  artifacts: z.looseObject({ adapter: reference, tokenized: reference }),
 })
 
 /** Undefined where nothing is published: then the base model itself is what a challenger has to beat. */
@@ -25,5 +28,6 @@ export async function championOf(store: Store, name: string): Promise<Champion |
     throw new CorruptError(`version ${current.version} of ${name} does not say which adapter it is made of`)
   }
   const { base, artifacts } = summary.data
-  return { version: current.version, adapter: artifacts.adapter, base: { digest: base.digest } }
+  const { adapter, tokenized } = artifacts
+  return { version: current.version, adapter, tokenized, base: { digest: base.digest } }
 }

@@ -7,6 +7,7 @@ import { canonicalJson } from '../store/canonical-json.ts'
 import { type Champion, championOf } from './champion.ts'
 import { type Chunk, presentRows, readChunk } from './chunk-rows.ts'
 import { cleanChunk, cleaningSettings } from './clean-chunk.ts'
+import { chooseRows, learnedRows, requireContinuable } from './continuation.ts'
 import { decide, type Decision } from './decide.ts'
 import { changeNightState, EMPTY_STATE, type NightState, readNightState } from './night-state.ts'
 import { NightWork } from './night-work.ts'
@@ -38,6 +39,8 @@ export interface RowCounts {
   /** That no judged model was trained on. */
   fresh: number
   vanished: number
+  /** Old rows that are trained on again, where a night goes on from the champion. */
+  replayed?: number
 }
 
 export interface LookOutcome {
@@ -47,6 +50,8 @@ export interface LookOutcome {
   chunks: number
   snapshot?: Snapshot
   champion?: Champion
+  /** The training goes on from the champion's adapter. */
+  continues?: true
 }
 
 /**
@@ -64,6 +69,8 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
       `${name}: its published version ${champion.version} is of another base model than ${base.source}, so they cannot be compared; publish under another name.`,
     )
   }
+  const continued = spec.start?.from === 'champion' ? champion : undefined
+  if (continued) await requireContinuable(store, continued, fineTune.train)
   const settings = digestOf(cleaningSettings(fineTune.data))
   const found = await readNightState(store, name)
   const state = found?.settings === settings ? found : freshState(settings, found)
@@ -116,15 +123,42 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
   counts.fresh = rows.filter(({ fresh }) => fresh).length
   const decision = decide({ newRows: counts.fresh, vanished, hoursSinceTraining }, newData)
   if (!decision.run) return { decision, counts, chunks: chunks.length }
+  const taught = continued && (await teach(context, continued, rows, spec.start?.replayFraction ?? 0))
+  if (taught) counts.replayed = taught.replayed
+  if (taught && taught.unlearned + taught.replayed === 0) {
+    const text = `Of ${counts.fresh} new rows none falls to training; they count for the next night.`
+    return { decision: { run: false, why: 'tooFew', text }, counts, chunks: chunks.length }
+  }
   const snapshot = await makeSnapshot(context, {
     base,
     chunks,
-    rows,
+    rows: taught?.rows ?? rows,
+    ...(taught && { learned: taught.learned }),
     settings: tokenizingSettings(fineTune.data),
     work,
   })
   counts.tokenized = snapshot.tokenizedNow
-  return { decision, counts, chunks: chunks.length, snapshot, ...(champion && { champion }) }
+  return {
+    decision,
+    counts,
+    chunks: chunks.length,
+    snapshot,
+    ...(champion && { champion }),
+    ...(continued && { continues: true as const }),
+  }
+}
+
+/** Which rows the champion is taught further, and what it has learned then. */
+async function teach(
+  context: StageContext,
+  champion: Champion,
+  rows: ReturnType<typeof presentRows>,
+  replayFraction: number,
+) {
+  const before = await learnedRows(context, champion)
+  const chosen = chooseRows(rows, before, { champion, replayFraction })
+  const taught = chosen.rows.filter(({ side }) => side === 'train').map(({ row }) => row.id)
+  return { ...chosen, learned: { from: champion.adapter.digest, ids: [...new Set([...before, ...taught])] } }
 }
 
 /** Other cleaning rules make other rows of everything: it begins anew, and says so by its counts. */

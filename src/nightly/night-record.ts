@@ -31,6 +31,8 @@ export interface NightRecord {
   version?: number
   /** The version that the challenger had to beat; missing where that was the base model. */
   champion?: number
+  /** The version whose adapter the training went on from; missing where it began at the base model. */
+  continuedFrom?: number
   /** The night before had failed, and this one has not. */
   recovered?: boolean
 }

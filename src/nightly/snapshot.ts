@@ -14,6 +14,7 @@ import { type MadeArtifact, runStage } from '../stages/run-stage.ts'
 import type { StageContext } from '../stages/stage-context.ts'
 import { readNamedRows } from '../train/read-rows.ts'
 import type { ChunkRow } from './chunk-rows.ts'
+import { LEARNED_FILE } from './continuation.ts'
 import type { NightWork } from './night-work.ts'
 import type { TokenizingSettings } from '../stages/tokenize-artifact.ts'
 import { tokenizeChunk } from './tokenize-chunk.ts'
@@ -33,6 +34,8 @@ export interface SnapshotPlan {
   /** What the night trains and evaluates on, in this order. */
   rows: readonly (ChunkRow & { fresh: boolean })[]
   settings: TokenizingSettings
+  /** Where training goes on from a champion: its adapter, and all training rows that will have been learned. */
+  learned?: { from: string; ids: readonly string[] }
   work: NightWork
 }
 
@@ -45,7 +48,7 @@ export interface Snapshot {
 
 /** Artifacts as the stages clean and tokenize make them, put together from chunks: only what is new is worked on. */
 export async function makeSnapshot(context: StageContext, plan: SnapshotPlan): Promise<Snapshot> {
-  const { chunks, rows } = plan
+  const { chunks, rows, learned } = plan
   if (!rows.some(({ side }) => side === 'train') || !rows.some(({ side }) => side === 'eval')) {
     throw new InputError(
       `Of the ${rows.length} rows that are left after cleaning none falls to ${rows.some(({ side }) => side === 'train') ? 'evaluation; raise spec.fineTune.data.evalFraction or add rows' : 'training; add rows'}.`,
@@ -82,10 +85,17 @@ export async function makeSnapshot(context: StageContext, plan: SnapshotPlan): P
     {
       stage: 'tokenize',
       version: VERSION,
-      inputs: { clean: clean.ref.digest, model: plan.base.digest },
+      inputs: {
+        clean: clean.ref.digest,
+        model: plan.base.digest,
+        ...(learned && { champion: learned.from }),
+      },
       settings: plan.settings,
     },
-    (outDir) => writeTokenized(parts, rows, outDir),
+    async (outDir) => {
+      if (learned) await writeFile(join(outDir, LEARNED_FILE), JSON.stringify({ train: learned.ids }))
+      return writeTokenized(parts, rows, outDir)
+    },
   )
   return { clean, tokenized, tokenizedNow }
 }

@@ -66,7 +66,12 @@ function trainProblems(train: Fields): Problem[] {
   const { warmupSteps, maxSteps, layout, precision, gradientCheckpointing, lrSchedulerType } = train
   const kwargs = fields(train['lrSchedulerKwargs'])
   const problems = duplicates(train['targetModules'], ['spec', 'train', 'targetModules'])
-  if (typeof warmupSteps === 'number' && typeof maxSteps === 'number' && warmupSteps >= maxSteps) {
+  if (
+    typeof warmupSteps === 'number' &&
+    typeof maxSteps === 'number' &&
+    maxSteps > 0 &&
+    warmupSteps >= maxSteps
+  ) {
     problems.push({
       path: ['spec', 'train', 'warmupSteps'],
       text: `must be below maxSteps (${maxSteps}), but is ${warmupSteps}; the rate would never reach learningRate`,

@@ -112,6 +112,26 @@ const gate = z
   .prefault({})
   .describe('What the new model has to do better than the published one to take its place.')
 
+const start = z
+  .strictObject({
+    from: z
+      .enum(['base', 'champion'])
+      .default('base')
+      .describe(
+        'What a night trains. base: a fresh adapter, on all rows; champion: the published adapter goes on, on the rows that it has not learned and on replayed old ones.',
+      ),
+    replayFraction: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.25)
+      .describe(
+        'champion: share of the old training rows that are trained on again, so that little is forgotten. Chosen by the hash of their content, others after every publication.',
+      ),
+  })
+  .prefault({})
+  .describe('What the training of a night begins with.')
+
 const notification = z.strictObject({
   url: z
     .url({ protocol: /^https?$/, error: 'must be an http or https address' })
@@ -176,6 +196,7 @@ export const fineTuneScheduleSchema = z
       .strictObject({
         schedule,
         newData,
+        start,
         gate,
         notifications: z
           .array(notification)
@@ -190,6 +211,10 @@ export const fineTuneScheduleSchema = z
 
 type Parsed = z.output<typeof fineTuneScheduleSchema>['spec']
 /** The spec with every default filled in. */
-export type FineTuneScheduleSpec = Omit<Parsed, 'fineTune'> & { fineTune: FineTuneSpec }
+export type FineTuneScheduleSpec = Omit<Parsed, 'fineTune' | 'start'> & {
+  /** A schedule that was created by an older Temper has none: its nights begin at the base. */
+  start?: Parsed['start']
+  fineTune: FineTuneSpec
+}
 export type Notification = Parsed['notifications'][number]
 export type NightEvent = Notification['on'][number]

@@ -270,9 +270,11 @@ const train = z
       .max(MAX_COUNT)
       .default(1)
       .describe('Passes over the rows; may be a fraction.'),
-    maxSteps: z
-      .exactOptional(count(1))
-      .meta({ description: 'Optimizer steps; overrides numTrainEpochs.', examples: [100] }),
+    maxSteps: z.exactOptional(count(0)).meta({
+      description:
+        'Optimizer steps; overrides numTrainEpochs. 0: none, a rehearsal of all other stages; the adapter changes nothing yet.',
+      examples: [100],
+    }),
     perDeviceTrainBatchSize: count(1, 65_536).default(4).describe('Rows in one micro-batch.'),
     gradientAccumulationSteps: count(1, 65_536).default(1).describe('Micro-batches in one optimizer step.'),
     packing: z

@@ -29,6 +29,8 @@ export interface RewindInput {
   attempt: number
   base: ResolvedModel
   tokenized: ArtifactRef
+  /** The adapter that the training goes on from, where it does. */
+  continueFrom?: ArtifactRef
   /** Of the checkpoint that training begins with. */
   step: number
 }
@@ -38,8 +40,8 @@ export interface RewindInput {
  * where there is no such checkpoint.
  */
 export async function rewindTraining(context: StageContext, input: RewindInput): Promise<void> {
-  const { jobId, base, tokenized, step } = input
-  const digest = stageDigest(trainingRecipe(base, tokenized))
+  const { jobId, base, tokenized, continueFrom, step } = input
+  const digest = stageDigest(trainingRecipe(base, tokenized, continueFrom))
   const lease = await acquireLease(context.store, jobId, context.attemptName)
   await rewindTo(context.store, lease, trainingPrefix(jobId, digest), step)
   await setAside(context, { ...input, artifacts: [{ stage: 'train', digest }] })

@@ -26,6 +26,8 @@ export interface PublishInput {
   /** Names of the training files, for the card. */
   dataFiles: string[]
   artifacts: FineTuneArtifacts
+  /** The version whose adapter the training went on from, with that adapter's digest. */
+  continuedFrom?: { version: number; adapter: string }
 }
 
 export interface PublishSummary {
@@ -44,7 +46,7 @@ const CARD_FILE = 'README.md'
  * The merged model stays where it is, an artifact that never changes; the card says where.
  */
 export async function publish(context: StageContext, input: PublishInput): Promise<PublishOutcome> {
-  const { jobId, name, publication, base, artifacts } = input
+  const { jobId, name, publication, base, artifacts, continuedFrom } = input
   const { store, signal } = context
   const folder = join(context.scratchDir, 'out')
   await mkdir(folder, { recursive: true })
@@ -61,7 +63,11 @@ export async function publish(context: StageContext, input: PublishInput): Promi
       contentKey: publication,
       attempt: context.attemptName,
       folder,
-      summary: { base: { source, digest, ...(revision !== undefined && { revision }) }, artifacts },
+      summary: {
+        base: { source, digest, ...(revision !== undefined && { revision }) },
+        artifacts,
+        ...(continuedFrom && { continuedFrom }),
+      },
       prepare: (version) => writeModelCard(join(folder, CARD_FILE), { ...card, version }),
     },
     { lease: await acquireLease(store, jobId, context.attemptName), signal },
@@ -80,7 +86,7 @@ async function copyInto(context: StageContext, ref: ArtifactRef, folder: string)
 /** Everything that the stages have measured and counted. */
 async function cardOf(
   context: StageContext,
-  { name, base, dataFiles, artifacts }: PublishInput,
+  { name, base, dataFiles, artifacts, continuedFrom }: PublishInput,
   folder: string,
 ): Promise<Omit<ModelCard, 'version'>> {
   const { source, revision, digest } = base
@@ -96,6 +102,7 @@ async function cardOf(
   return {
     name,
     base: { source, digest, ...(revision !== undefined && { revision }) },
+    ...(continuedFrom && { continuedFrom: continuedFrom.version }),
     data: {
       train: dataFiles,
       trainRows: tokenized.trainRows,

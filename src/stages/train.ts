@@ -19,6 +19,8 @@ export interface TrainInput {
   attempt: number
   base: ResolvedModel
   tokenized: ArtifactRef
+  /** An adapter to go on from; without one training begins at the base model. */
+  continueFrom?: ArtifactRef
   /** A smaller attempt, for want of memory. */
   relief?: MemoryRung
   /** What the attempt before it met. */
@@ -31,8 +33,8 @@ export type TrainOutcome = MadeArtifact<TrainSummary & { quarantined?: Quarantin
 
 /** The adapter, trained in a child process from the job's newest checkpoint. The artifact is the adapter as PEFT loads it. */
 export async function train(context: StageContext, input: TrainInput): Promise<TrainOutcome> {
-  const { jobId, base, tokenized } = input
-  const recipe = trainingRecipe(base, tokenized)
+  const { jobId, base, tokenized, continueFrom } = input
+  const recipe = trainingRecipe(base, tokenized, continueFrom)
   return runStage(context, recipe, async (outDir, digest) => {
     const { dir: tokenizedDir } = await openInput(context, tokenized)
     if (input.relief)
@@ -43,6 +45,7 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
         origin: { baseModel: base.source.replace(/^hf:\/\//, ''), revision: base.revision },
         tokenizedDir,
         settings: relieved(base.training, input.relief),
+        continueFrom: continueFrom && (await openInput(context, continueFrom)).dir,
         store: context.store,
         jobId,
         digest,
@@ -58,8 +61,16 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
 }
 
 /** What the adapter is known by. */
-export function trainingRecipe(base: ResolvedModel, tokenized: ArtifactRef): StageRecipe {
-  const inputs = { model: base.digest, tokenized: tokenized.digest }
+export function trainingRecipe(
+  base: ResolvedModel,
+  tokenized: ArtifactRef,
+  continueFrom: ArtifactRef | undefined,
+): StageRecipe {
+  const inputs = {
+    model: base.digest,
+    tokenized: tokenized.digest,
+    ...(continueFrom && { adapter: continueFrom.digest }),
+  }
   return { stage: 'train', version: VERSION, inputs, settings: resultSettings(base.training) }
 }
 

@@ -15,6 +15,8 @@ export interface TrainStage {
   /** A folder that tokenizeRows has filled. */
   tokenizedDir: string
   settings: TrainSettings
+  /** Folder of the adapter that training goes on from. */
+  continueFrom?: string | undefined
   store: Store
   jobId: string
   /** Of the training: checkpoints of equal inputs and settings are this job's own. */
@@ -36,7 +38,18 @@ export async function trainStage(
   stage: TrainStage,
   options: RunChildOptions,
 ): Promise<{ files: string[]; summary: TrainSummary & { quarantined?: Quarantined[] } }> {
-  const { modelPath, origin, tokenizedDir, settings, store, jobId, digest, scratchDir, outDir } = stage
+  const {
+    modelPath,
+    origin,
+    tokenizedDir,
+    settings,
+    continueFrom,
+    store,
+    jobId,
+    digest,
+    scratchDir,
+    outDir,
+  } = stage
   const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt, stage.claim)
   const summary = await runChild(
     {
@@ -45,6 +58,7 @@ export async function trainStage(
       origin,
       tokenizedDir,
       settings,
+      ...(continueFrom !== undefined && { continueFrom }),
       checkpoints: { storeUri: store.uri, jobId, digest, lease: { epoch, attempt } },
       scratchDir,
       outDir,

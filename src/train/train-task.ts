@@ -2,11 +2,8 @@ import { join } from 'node:path'
 import { evaluateModel } from '../eval/evaluate-model.ts'
 import { openBaseModel } from '../base/open-base-model.ts'
 import { InputError, NonFiniteError } from '../errors.ts'
-import type { BaseModel } from '../base/base-model.ts'
 import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
-import type { LoraConfig } from '../model/adapter.ts'
-import { resolveTargetModules } from '../model/projections.ts'
 import { CheckpointFiles, type CheckpointPlace } from './checkpoint-files.ts'
 import type { NamedRows } from './batches.ts'
 import { calibrationRows } from './calibration-rows.ts'
@@ -14,8 +11,8 @@ import { CheckpointSaver } from './checkpoint-saver.ts'
 import { createEngine } from './create-engine.ts'
 import type { Engine } from './engine.ts'
 import { thisEnvironment } from './environment.ts'
-import { initialAdapter } from './lora-init.ts'
 import { readNamedRows } from './read-rows.ts'
+import { startingAdapter } from './starting-adapter.ts'
 import type { TaskContext } from './task-context.ts'
 import type { Recheck } from './recheck.ts'
 import { train } from './train.ts'
@@ -37,6 +34,8 @@ export interface TrainTask {
   /** train.safetensors and rows.json. */
   tokenizedDir: string
   settings: TrainSettings
+  /** Folder of the adapter that training goes on from; without one it begins with a fresh adapter. */
+  continueFrom?: string
   checkpoints: CheckpointPlace
   scratchDir: string
   outDir: string
@@ -52,8 +51,9 @@ export interface TrainSummary {
   /** Of training, loading and lost attempts not counted. */
   seconds: number
   tokensPerSecond: number
-  firstLoss: number
-  lastLoss: number
+  /** Missing where no step was asked for (maxSteps 0). */
+  firstLoss?: number
+  lastLoss?: number
   /** Step of the checkpoint that this attempt began with. */
   resumedFromStep?: number
   /** The bits are those of an undisturbed run. */
@@ -79,7 +79,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
     const engine = await createEngine({
       config: base.config,
       weights: base.weights,
-      adapter: startOf(base, settings),
+      adapter: startingAdapter(base.config, settings, task.continueFrom),
       layout: settings.layout,
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,
@@ -151,17 +151,10 @@ function evaluationOf(engine: Engine, task: TrainTask, { signal }: TaskContext):
   return (report) => evaluateModel(engine, rows, { batchSize, signal, report })
 }
 
-function startOf(base: BaseModel, settings: TrainSettings) {
-  const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern, seed } = settings
-  const targetModules = resolveTargetModules(settings.targetModules)
-  const lora: LoraConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern }
-  return initialAdapter(base.config, lora, seed)
-}
-
 function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined): TrainSummary {
   const { step, trainedTokens, supervisedTokens, seconds, exact, metrics, rescue, evaluation } = record
   const { firstLoss, lastLoss } = record
-  if (firstLoss === undefined || lastLoss === undefined)
+  if (step > 0 && (firstLoss === undefined || lastLoss === undefined))
     throw new NonFiniteError('No step of this training had a finite loss; look at the rows')
   return {
     steps: step,
@@ -170,8 +163,8 @@ function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined):
     supervisedTokens,
     seconds,
     tokensPerSecond: seconds > 0 ? trainedTokens / seconds : 0,
-    firstLoss,
-    lastLoss,
+    ...(firstLoss !== undefined && { firstLoss }),
+    ...(lastLoss !== undefined && { lastLoss }),
     ...(resumedFromStep !== undefined && { resumedFromStep }),
     exact,
     ...(evaluation?.bestStep !== undefined &&

@@ -53,7 +53,7 @@ test('a training leaves an adapter, its metrics, and nothing else', async (t) =>
   assert.deepEqual(files.toSorted(), ['adapter_config.json', 'adapter_model.safetensors', 'metrics.jsonl'])
   assert.equal(summary.steps, TINY_STEPS)
   assert.equal(summary.epochs, 16)
-  assert.ok(summary.lastLoss < summary.firstLoss)
+  assert.ok(Number(summary.lastLoss) < Number(summary.firstLoss))
   const adapter = readAdapter(stage.outDir)
   assert.equal(adapter.config.r, 4)
   assert.equal(adapter.tensors.size, 3 * 7 * 2)
