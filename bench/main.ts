@@ -1,3 +1,4 @@
+import { benchMany } from './many.ts'
 import { benchPrecision } from './precision.ts'
 import { benchProfile } from './profile.ts'
 import { benchTrain } from './train.ts'
@@ -7,6 +8,7 @@ const BENCHES: Record<string, (args: string[]) => Promise<void>> = {
   train: benchTrain,
   precision: benchPrecision,
   profile: benchProfile,
+  many: benchMany,
 }
 
 const [name = '', ...args] = process.argv.slice(2)

@@ -17,10 +17,15 @@ export interface AdapterOrigin {
 
 /**
  * Writes adapter_config.json and adapter_model.safetensors as PEFT's save_pretrained does. NonFiniteError or InputError where
- * the adapter must not be published; InputError where the disk is full.
+ * the adapter must not be published; InputError where the disk is full. `untrained`: no step was asked for.
  */
-export async function writeAdapter(dir: string, adapter: Adapter, origin: AdapterOrigin): Promise<void> {
-  checkAdapter(adapter)
+export async function writeAdapter(
+  dir: string,
+  adapter: Adapter,
+  origin: AdapterOrigin,
+  untrained = false,
+): Promise<void> {
+  checkAdapter(adapter, untrained)
   await mkdir(dir, { recursive: true })
   const tensors = [...adapter.tensors].map(([name, { shape, data }]) => ({
     name,

@@ -24,6 +24,8 @@ export interface MergeOptions {
   /** Bytes of a weight file above which the model is written in shards. */
   maxShardSize: number
   dialogue?: Dialogue
+  /** No step was asked for: the adapter may change nothing. */
+  untrained?: boolean
 }
 
 /**
@@ -35,9 +37,9 @@ export async function writeMergedModel(
   dir: string,
   base: BaseModel,
   adapter: Adapter,
-  { dtype, maxShardSize, dialogue = {} }: MergeOptions,
+  { dtype, maxShardSize, dialogue = {}, untrained = false }: MergeOptions,
 ): Promise<{ dtype: MergedType }> {
-  checkAdapter(adapter)
+  checkAdapter(adapter, untrained)
   await mkdir(dir, { recursive: true })
   const type = dtype === 'auto' ? ownType(base.weights) : dtype
   const weights = mergedWeights(base.weights, adapter)

@@ -76,6 +76,7 @@ function modelCardText(card: ModelCard): string {
     `${data.trainRows} training rows and ${data.evalRows} evaluation rows from ${data.train.map(code).join(', ')}, as text through ${inline(data.template)}.`,
     ...(removed.length > 0 ? [table(['left out because', 'rows'], removed.map(([reason, count]) => [inline(reason), String(count)]))] : []), // prettier-ignore
     '## Training',
+    ...(training.steps === 0 ? ['**A rehearsal: no step was trained (maxSteps 0).**'] : []),
     `${training.steps} steps over ${training.epochs} epochs, ${training.trainedTokens} tokens seen, ${training.supervisedTokens} of them trained on, ${Math.round(training.seconds)} seconds.`,
     table(
       ['setting', 'value'],

@@ -272,7 +272,7 @@ const train = z
       .describe('Passes over the rows; may be a fraction.'),
     maxSteps: z.exactOptional(count(0)).meta({
       description:
-        'Optimizer steps; overrides numTrainEpochs. 0: none, a rehearsal of all other stages; the adapter changes nothing yet.',
+        'Optimizer steps; overrides numTrainEpochs. 0: none, a rehearsal of all stages that publishes what it began with, so give it a publish.name of its own.',
       examples: [100],
     }),
     perDeviceTrainBatchSize: count(1, 65_536).default(4).describe('Rows in one micro-batch.'),

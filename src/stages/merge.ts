@@ -56,7 +56,9 @@ export async function merge(context: StageContext, input: MergeInput): Promise<M
     let dtype: MergedType
     try {
       const dialogue = dialogueOf(rows)
-      ;({ dtype } = await writeMergedModel(outDir, model, readAdapter(adapterDir), { ...settings, dialogue }))
+      const untrained = base.training.maxSteps === 0
+      const options = { ...settings, dialogue, untrained }
+      ;({ dtype } = await writeMergedModel(outDir, model, readAdapter(adapterDir), options))
     } finally {
       model.close()
     }

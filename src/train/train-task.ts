@@ -132,7 +132,7 @@ async function trainWith(
         context.checkpointSaved({ step, bytes, seconds: (context.clock.now() - begun) / 1000 })
       },
     })
-    await writeAdapter(outDir, engine.adapter, task.origin)
+    await writeAdapter(outDir, engine.adapter, task.origin, settings.maxSteps === 0)
     await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(metricLines(record))])
     return { ...summaryOf(record, resumeFrom?.record.step), ...(recheck && { recheck }) }
   } finally {
