@@ -19,6 +19,8 @@ export async function tell({
   const { tellNight } = proxyActivities<Pick<Activities, 'tellNight'>>({
     taskQueue: CONTROL_QUEUE,
     startToCloseTimeout: '1 minute',
+    // A worker that dies while it tells: the next one tells again.
+    heartbeatTimeout: '10s',
     retry: { initialInterval: '5s', backoffCoefficient: 3, maximumInterval: '2h', maximumAttempts: 14 },
   })
   const deliveries = eventsOf(record).flatMap((event) =>

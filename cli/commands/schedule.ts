@@ -12,6 +12,7 @@ import {
   triggerSchedule,
 } from '../../jobs/schedules.ts'
 import { type Session, openSession } from '../session.ts'
+import { InputError } from '../../src/errors.ts'
 import { listRecords } from '../../src/nightly/night-record.ts'
 
 /** Nights that describe shows. */
@@ -121,6 +122,8 @@ export function addScheduleCommand(program: Command): void {
     .requiredOption('--to <time>', 'ISO 8601', parseTime)
     .action((name: string, options: Common & { from: Date; to: Date }) =>
       act('backfill', name, options, async (session) => {
+        if (options.to < options.from)
+          throw new InputError('--to: lies before --from; give the earlier time first.')
         const { handle } = await findSchedule(session, name)
         await handle.backfill({ start: options.from, end: options.to, overlap: 'BUFFER_ALL' })
         return `The nights of ${name} from ${options.from.toISOString()} to ${options.to.toISOString()} are started, one after another.`

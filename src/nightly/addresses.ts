@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
-import { InputError } from '../errors.ts'
+import { InputError, TransientError } from '../errors.ts'
 
 /** Addresses that do not lie in the open internet (IANA's special-purpose registries): no user's URL leads there (CWE-918). */
 const PRIVATE: readonly [string, number][] = [
@@ -43,7 +43,7 @@ export interface PinnedAddress {
 export async function pinAddress(host: string, allowedHosts: readonly string[]): Promise<PinnedAddress> {
   const name = host.replace(/^\[|\]$/g, '')
   const literal = isIP(name)
-  const found = literal ? [{ address: name, family: literal }] : await lookup(name, { all: true })
+  const found = literal ? [{ address: name, family: literal }] : await lookUp(name)
   const isPrivate = ({ address, family }: { address: string; family: number }) =>
     family === 6 ? blocked[6].check(address, 'ipv6') : blocked[4].check(address, 'ipv4')
   if (!allowedHosts.includes(name) && found.some(isPrivate)) {
@@ -54,4 +54,13 @@ export async function pinAddress(host: string, allowedHosts: readonly string[]):
   const [first] = found
   if (first === undefined) throw new InputError(`${name}: has no address.`)
   return { address: first.address, family: first.family === 6 ? 6 : 4 }
+}
+
+/** A name that is not found may be found later: its receiver is told again. */
+async function lookUp(name: string): Promise<{ address: string; family: number }[]> {
+  try {
+    return await lookup(name, { all: true })
+  } catch (error) {
+    throw new TransientError(`${name}: cannot be looked up (${String(error)})`, { cause: error })
+  }
 }

@@ -1,10 +1,10 @@
-import { createHmac } from 'node:crypto'
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { InputError, TransientError } from '../errors.ts'
 import type { NightEvent, Notification } from '../spec/fine-tune-schedule.ts'
 import { pinAddress } from './addresses.ts'
 import type { NightRecord } from './night-record.ts'
+import { webhookSignature } from './sign.ts'
 
 /** A receiver takes note and answers; whoever takes longer is told again later. */
 const ANSWER_MILLISECONDS = 10_000
@@ -49,7 +49,10 @@ export async function notify(
           `${target.secretVariable}: is not set in the worker's environment; put the webhook's secret there.`,
         )
       }
-      headers['webhook-signature'] = signature(secret, `${id}.${timestamp}.${body}`)
+      headers['webhook-signature'] = webhookSignature(
+        { secret, variable: target.secretVariable },
+        { id, timestamp, body },
+      )
     }
   }
   const allowed = environment['TEMPER_WEBHOOK_HOSTS']?.split(',') ?? []
@@ -61,12 +64,6 @@ export async function notify(
     )
   }
   throw new TransientError(`${url.host}: answers ${status}`)
-}
-
-/** Standard Webhooks: v1, and the HMAC-SHA256 by the secret's bytes (base64 behind whsec_) of id.timestamp.body. */
-function signature(secret: string, signed: string): string {
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
-  return `v1,${createHmac('sha256', key).update(signed).digest('base64')}`
 }
 
 function eventBody(record: NightRecord, event: NightEvent, id: string): string {

@@ -199,10 +199,10 @@ describe('a night that goes on from the champion', () => {
     }
     const before = await adapterBytes(continueFrom)
     assert.deepEqual(await attempt('rehearsal', { maxSteps: 0 }), before, 'no step: the champion itself')
-    const undisturbed = await attempt('undisturbed', { maxSteps: 150 })
+    const undisturbed = await attempt('undisturbed', { maxSteps: 80 })
     assert.notDeepEqual(undisturbed, before)
-    await assert.rejects(attempt('killed', { maxSteps: 150 }, 2), (error) => error instanceof StoppedError)
-    assert.deepEqual(await attempt('killed', { maxSteps: 150 }), undisturbed)
+    await assert.rejects(attempt('killed', { maxSteps: 80 }, 2), (error) => error instanceof StoppedError)
+    assert.deepEqual(await attempt('killed', { maxSteps: 80 }), undisturbed)
   })
 
   test('is refused before anything is read where the adapter has another shape', async () => {

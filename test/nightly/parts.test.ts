@@ -8,6 +8,7 @@ import { pairedBootstrap, type RowMetrics } from '../../src/nightly/bootstrap.ts
 import { decide } from '../../src/nightly/decide.ts'
 import type { NightRecord } from '../../src/nightly/night-record.ts'
 import { notify } from '../../src/nightly/notify.ts'
+import { webhookSignature } from '../../src/nightly/sign.ts'
 import { judgeRows } from '../../src/nightly/verdict.ts'
 
 const rules = { minNewRows: 5, maxAgeHours: 24, onShrink: 'skip' } as const
@@ -60,6 +61,23 @@ describe('the gate', () => {
     assert.equal(wins, false)
     assert.match(text, /on 3 new rows better by -0\.9.*: worse/)
   })
+})
+
+test('a webhook is signed as the reference implementation of Standard Webhooks signs it', () => {
+  // libraries/javascript/src/webhook.test.ts in standard-webhooks/standard-webhooks.
+  const published = {
+    id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+    timestamp: 1_614_265_330,
+    body: '{"test": 2432232314}',
+  }
+  const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+  const signature = 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
+  assert.equal(webhookSignature({ secret, variable: 'HOOK' }, published), signature)
+  for (const none of ['whsec_dG9vIHNob3J0', 'whsec_a secret with blanks, which is no base64', ''])
+    assert.throws(
+      () => webhookSignature({ secret: none, variable: 'HOOK' }, published),
+      /^InputError: HOOK: is no webhook secret; it must be whsec_ and 24 to 64 bytes in base64/,
+    )
 })
 
 describe('a receiver', () => {
@@ -118,6 +136,8 @@ describe('a receiver', () => {
   })
   for (const host of ['10.1.2.3', '169.254.169.254', '[::1]', '[::ffff:10.0.0.1]', '[fd00::1]', 'localhost'])
     test(`${host} is private`, () => assert.rejects(pinAddress(host, []), /private network/))
+  test('a name that nobody knows is looked up again later', () =>
+    assert.rejects(pinAddress('nobody.invalid', []), (error) => error instanceof TransientError))
   test('an address of the open internet is taken as it is', async () => {
     assert.deepEqual(await pinAddress('93.184.215.14', []), { address: '93.184.215.14', family: 4 })
   })
