@@ -1,4 +1,3 @@
-import type { ArtifactRef } from '../src/store/artifact.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { CleanOutcome } from '../src/stages/clean.ts'
 import type { TokenizeOutcome } from '../src/stages/tokenize.ts'

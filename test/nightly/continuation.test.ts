@@ -190,7 +190,7 @@ describe('a night that goes on from the champion', () => {
         {
           signal: stop.signal,
           clock: monotonicClock,
-          onCheckpoint: (step) => {
+          onCheckpoint: ({ step }) => {
             if (stopAt !== undefined && step >= stopAt) stop.abort('the test')
           },
         },

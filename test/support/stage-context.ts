@@ -19,6 +19,7 @@ export async function stageContext(folder: string): Promise<StageContext> {
     environment: {},
     clock: monotonicClock,
     attemptName,
+    run: attemptName,
     signal: new AbortController().signal,
     progress: () => {},
     log: () => {},
