@@ -47,9 +47,16 @@ export const loraFields = {
       'NEFTune: noise on the embeddings while training (TRL neftune_noise_alpha); 5 is common, 0 none.',
     ),
   optim: z
-    .enum(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit'])
+    .enum([
+      'adamw_torch',
+      'adamw_torch_fused',
+      'paged_adamw_32bit',
+      'adamw_8bit',
+      'adamw_bnb_8bit',
+      'paged_adamw_8bit',
+    ])
     .default('adamw_torch')
     .describe(
-      'All three are the same AdamW here: nothing is paged, since moments of an adapter are small (TRL optim).',
+      "AdamW (TRL optim) with moments in float32, or in 8 bits by blocks (bitsandbytes' 8-bit AdamW). The fused and the paged names are the same two here: nothing is paged.",
     ),
 }

@@ -1,4 +1,13 @@
 import type { Adapter } from '../model/adapter.ts'
+import {
+  BLOCK,
+  blocksOf,
+  type DynamicMap,
+  type Moment,
+  readBlock,
+  writeBlock,
+  zeroMoment,
+} from './blockwise-moment.ts'
 
 export interface AdamWOptions {
   beta1: number
@@ -7,6 +16,8 @@ export interface AdamWOptions {
   weightDecay: number
   /** LoRA+ (arXiv:2402.12354): how many times higher B's rate is than A's. */
   loraplusLrRatio?: number
+  /** Of the moments: 8 is bitsandbytes' adamw_8bit. */
+  bits?: 8 | 32
 }
 
 /** All that AdamW remembers, by the adapter's names: with it and the parameters, training goes on exactly. */
@@ -14,22 +25,38 @@ export interface AdamWState {
   /** Steps taken. */
   step: number
   /** Running means of the gradient and of its square. */
-  first: Map<string, Float32Array>
-  second: Map<string, Float32Array>
+  first: Map<string, Moment>
+  second: Map<string, Moment>
+}
+
+export const MOMENT_MAPS: Readonly<Record<'first' | 'second', DynamicMap>> = {
+  first: 'signed',
+  second: 'unsigned',
 }
 
 /**
  * AdamW with decoupled weight decay (arXiv:1711.05101) as torch.optim.AdamW computes it: every parameter decays, epsilon
- * is added after the bias correction of the second moment.
+ * is added after the bias correction of the second moment. With moments of 8 bits each block is read, moved on and written back, as in
+ * bitsandbytes.
  */
 export class AdamW {
   readonly #options: AdamWOptions
   readonly #state: AdamWState
+  readonly #firstBlock = new Float32Array(BLOCK)
+  readonly #secondBlock = new Float32Array(BLOCK)
 
   /** Starts from zero, or goes on from a saved state (its arrays are taken over, not copied). */
   constructor(adapter: Adapter, options: AdamWOptions, state?: AdamWState) {
     this.#options = options
-    this.#state = state ?? { step: 0, first: zeros(adapter), second: zeros(adapter) }
+    const { bits = 32 } = options
+    const zeros = (kind: 'first' | 'second') =>
+      new Map(
+        Array.from(adapter.tensors, ([name, { data }]) => [
+          name,
+          zeroMoment(data.length, bits, MOMENT_MAPS[kind]),
+        ]),
+      )
+    this.#state = state ?? { step: 0, first: zeros('first'), second: zeros('second') }
   }
 
   /** Live: copy it where it must outlast the next step. */
@@ -39,30 +66,61 @@ export class AdamW {
 
   /** One step, in place. Gradients by the adapter's names, of its tensors' sizes. */
   step(adapter: Adapter, gradients: ReadonlyMap<string, Float32Array>, learningRate: number): void {
-    const { beta1, beta2, epsilon, weightDecay, loraplusLrRatio = 1 } = this.#options
-    const step = ++this.#state.step
-    const correction = Math.sqrt(1 - beta2 ** step)
+    const { loraplusLrRatio = 1 } = this.#options
+    this.#state.step++
     for (const [name, { data }] of adapter.tensors) {
       const rate = name.includes('.lora_B.') ? learningRate * loraplusLrRatio : learningRate
-      const decay = 1 - rate * weightDecay
-      const stepSize = rate / (1 - beta1 ** step)
       const gradient = gradients.get(name)
       const first = this.#state.first.get(name)
       const second = this.#state.second.get(name)
-      if (gradient?.length !== data.length || first?.length !== data.length || second?.length !== data.length)
+      if (
+        !first ||
+        !second ||
+        [gradient?.length, sizeOf(first), sizeOf(second)].some((n) => n !== data.length)
+      )
         throw new Error(`AdamW: ${name} has ${data.length} elements, but its gradient or its moments do not`)
-      for (let i = 0; i < data.length; i++) {
-        const g = gradient[i] as number
-        const m = beta1 * (first[i] as number) + (1 - beta1) * g
-        const v = beta2 * (second[i] as number) + (1 - beta2) * g * g
-        first[i] = m
-        second[i] = v
-        data[i] = (data[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) / correction + epsilon)
-      }
+      this.#move(data, gradient as Float32Array, first, second, rate)
+    }
+  }
+
+  #move(data: Float32Array, gradient: Float32Array, first: Moment, second: Moment, rate: number): void {
+    if (first instanceof Float32Array && second instanceof Float32Array)
+      return this.#moveValues(data, gradient, first, second, rate)
+    if (first instanceof Float32Array || second instanceof Float32Array)
+      throw new Error('AdamW: one moment has 8 bits, the other 32')
+    for (const [begin, end] of blocksOf(data.length)) {
+      readBlock(first, MOMENT_MAPS.first, begin, end, this.#firstBlock)
+      readBlock(second, MOMENT_MAPS.second, begin, end, this.#secondBlock)
+      const part = (whole: Float32Array) => whole.subarray(begin, end)
+      this.#moveValues(part(data), part(gradient), this.#firstBlock, this.#secondBlock, rate)
+      writeBlock(first, MOMENT_MAPS.first, begin, end, this.#firstBlock)
+      writeBlock(second, MOMENT_MAPS.second, begin, end, this.#secondBlock)
+    }
+  }
+
+  #moveValues(
+    data: Float32Array,
+    gradient: Float32Array,
+    first: Float32Array,
+    second: Float32Array,
+    rate: number,
+  ): void {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options
+    const { step } = this.#state
+    const correction = Math.sqrt(1 - beta2 ** step)
+    const decay = 1 - rate * weightDecay
+    const stepSize = rate / (1 - beta1 ** step)
+    for (let i = 0; i < data.length; i++) {
+      const g = gradient[i] as number
+      const m = beta1 * (first[i] as number) + (1 - beta1) * g
+      const v = beta2 * (second[i] as number) + (1 - beta2) * g * g
+      first[i] = m
+      second[i] = v
+      data[i] = (data[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) / correction + epsilon)
     }
   }
 }
 
-function zeros(adapter: Adapter): Map<string, Float32Array> {
-  return new Map(Array.from(adapter.tensors, ([name, { data }]) => [name, new Float32Array(data.length)]))
+function sizeOf(moment: Moment): number {
+  return moment instanceof Float32Array ? moment.length : moment.codes.length
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import { momentArrays } from './blockwise-moment.ts'
 import type { CheckpointThreadData, CheckpointThreadReply } from './checkpoint-thread.ts'
 import { errorOfExit } from './exit-codes.ts'
 import { siblingModule } from './sibling-module.ts'
@@ -21,8 +22,8 @@ export class CheckpointSaver {
     const { adapter, moments, best } = state
     const arrays = [
       ...Array.from(adapter.values(), ({ data }) => data),
-      ...moments.first.values(),
-      ...moments.second.values(),
+      ...momentArrays(moments.first.values()),
+      ...momentArrays(moments.second.values()),
       ...(best?.values() ?? []),
     ]
     this.#thread.postMessage(

@@ -3,7 +3,7 @@ import type { AdamWState } from './adamw.ts'
 import type { LogLine } from './child-protocol.ts'
 import type { Engine } from './engine.ts'
 import { isDiverging, type SpikeSettings } from './spike-watch.ts'
-import { copyState, type TrainingRecord, type TrainingState } from './training-state.ts'
+import { copyMoments, copyState, type TrainingRecord, type TrainingState } from './training-state.ts'
 
 /**
  * Steps between the states that training can go back to. Fixed, and counted in steps: where a rescued training goes back to
@@ -100,13 +100,10 @@ export class Rescue {
 }
 
 function copyOf(state: TrainingState): TrainingState {
-  const copies = (map: Map<string, Float32Array>) =>
-    new Map(Array.from(map, ([name, data]) => [name, data.slice()]))
-  const { step, first, second } = state.moments
   return {
     record: structuredClone(state.record),
     adapter: state.adapter,
-    moments: { step, first: copies(first), second: copies(second) },
+    moments: copyMoments(state.moments),
     best: state.best,
   }
 }

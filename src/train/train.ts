@@ -12,6 +12,7 @@ import { isMetricSchedule } from './metric-schedule.ts'
 import { packRows } from './pack-rows.ts'
 import { recheck, type Recheck } from './recheck.ts'
 import { Rescue, type GoodState } from './rescue.ts'
+import { optimizerBits } from './optimizer-names.ts'
 import { learningRateAt } from './schedule.ts'
 import { startingRecord } from './starting-record.ts'
 import { planSteps, type StepPlan } from './step-plan.ts'
@@ -59,9 +60,10 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   const schedule = { name, learningRate: highest, warmupSteps: plan.warmupSteps, totalSteps: plan.steps }
   const record = startingRecord(job, schedule)
   const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = settings
-  const { loraplusLrRatio } = settings
+  const { loraplusLrRatio, optim } = settings
+  const bits = optimizerBits(optim)
   const makeOptimizer = (moments: AdamWState | undefined) =>
-    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay, loraplusLrRatio }, moments)
+    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay, loraplusLrRatio, bits }, moments)
   let optimizer = makeOptimizer(job.resumeFrom?.moments)
   const checkpointer = new Checkpointer({
     ...settings.checkpoint,

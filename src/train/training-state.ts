@@ -11,6 +11,7 @@ import {
 } from '../formats/safetensors.ts'
 import type { Adapter } from '../model/adapter.ts'
 import type { AdamWState } from './adamw.ts'
+import { copyMoment, type Moment } from './blockwise-moment.ts'
 import { evaluationRecord } from './evaluation-record.ts'
 import type { TrainedTensors } from './evaluations.ts'
 import { metricScheduleState } from './metric-schedule.ts'
@@ -117,9 +118,15 @@ export function copyState(
     adapter: new Map(
       Array.from(adapter.tensors, ([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
     ),
-    moments: { step: moments.step, first: copies(moments.first), second: copies(moments.second) },
+    moments: copyMoments(moments),
     best: best && copies(best),
   }
+}
+
+export function copyMoments({ step, first, second }: Readonly<AdamWState>): AdamWState {
+  const copies = (map: ReadonlyMap<string, Moment>) =>
+    new Map(Array.from(map, ([name, moment]) => [name, copyMoment(moment)]))
+  return { step, first: copies(first), second: copies(second) }
 }
 
 /** Writes the state's two files into a folder. */
@@ -133,7 +140,7 @@ export async function writeState(
     for (const moment of ['first', 'second'] as const) {
       const values = moments[moment].get(name)
       if (!values) throw new Error(`no ${moment} moment of ${name}`)
-      tensors.push({ name: `${moment}.${name}`, type: 'F32', shape, data: values })
+      tensors.push(...momentTensors(`${moment}.${name}`, shape, values))
     }
     const kept = best?.get(name)
     if (kept) tensors.push({ name: `best.${name}`, type: 'F32', shape, data: kept })
@@ -151,21 +158,27 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
   try {
     const record = trainingRecord.parse(JSON.parse(await readFile(join(dir, RECORD), 'utf8')))
     file = readSafetensors(join(dir, TENSORS))
+    const opened = file
+    const checked = (kind: string, name: string, shape: readonly number[]): string => {
+      const stored = opened.infos.get(`${kind}.${name}`)?.shape.join('×')
+      if (stored !== shape.join('×'))
+        throw new CorruptError(`${kind}.${name} is ${stored}, not ${shape.join('×')}`)
+      return `${kind}.${name}`
+    }
     const adapter: TrainingState['adapter'] = new Map()
     const { skipped } = record.rescue
     const stepsTaken = record.step - skipped.filter((step) => step < record.step).length
     const moments: AdamWState = { step: stepsTaken, first: new Map(), second: new Map() }
     const best = new Map<string, Float32Array>()
     for (const [name, { shape }] of expected.tensors) {
-      const read = (kind: string): Float32Array => {
-        const stored = file?.infos.get(`${kind}.${name}`)?.shape.join('×')
-        if (stored !== shape.join('×'))
-          throw new CorruptError(`${kind}.${name} is ${stored}, not ${shape.join('×')}`)
-        return (file as SafetensorsFile).float32(`${kind}.${name}`)
-      }
+      const read = (kind: string): Float32Array => opened.float32(checked(kind, name, shape))
       adapter.set(name, { shape, data: read('adapter') })
-      moments.first.set(name, read('first'))
-      moments.second.set(name, read('second'))
+      for (const kind of ['first', 'second'] as const) {
+        const absmax = `${kind}.${name}.absmax`
+        const isBlockwise = file.infos.has(absmax)
+        const codes = isBlockwise ? file.bytes(checked(kind, name, shape)) : undefined
+        moments[kind].set(name, codes ? { codes, absmax: file.float32(absmax) } : read(kind))
+      }
       if (file.infos.has(`best.${name}`)) best.set(name, read('best'))
     }
     if (best.size > 0 && best.size < adapter.size)
@@ -188,7 +201,20 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
 /** True where every number of the adapter and the moments is finite: what is not must never be saved. */
 export function isFiniteState(adapter: Adapter, { first, second }: Readonly<AdamWState>): boolean {
   const tensors = Array.from(adapter.tensors.values(), ({ data }) => data)
-  return [...tensors, ...first.values(), ...second.values()].every(isFiniteArray)
+  const moments = [...first.values(), ...second.values()].map((moment) =>
+    moment instanceof Float32Array ? moment : moment.absmax,
+  )
+  return [...tensors, ...moments].every(isFiniteArray)
+}
+
+/** In 8 bits: the codes under the moment's own name, and the blocks' scales beside them. */
+function momentTensors(name: string, shape: readonly number[], moment: Moment): TensorToWrite[] {
+  if (moment instanceof Float32Array) return [{ name, type: 'F32', shape, data: moment }]
+  const { codes, absmax } = moment
+  return [
+    { name, type: 'U8', shape, data: codes },
+    { name: `${name}.absmax`, type: 'F32', shape: [absmax.length], data: absmax },
+  ]
 }
 
 function isFiniteArray(data: Float32Array): boolean {

@@ -297,6 +297,11 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     want: /evalSteps: must be a whole number of steps, or a share of all steps between 0 and 1, but is 1.5/,
   },
   {
+    name: 'an optimizer that is not made',
+    fields: { train: { optim: 'adafactor' } },
+    want: /optim: must be one of adamw_torch, .*adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, but is "adafactor"/,
+  },
+  {
     name: 'modules_to_save',
     fields: { train: { modulesToSave: ['lm_head'] } },
     want: /train\.modulesToSave: full training of single modules is not supported; adapt them with targetModules/,
