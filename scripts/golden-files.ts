@@ -40,7 +40,7 @@ export function readStartAdapter(dir: string): Adapter {
   const file = readSafetensors(join(dir, 'adapter_start.safetensors'))
   const tensors: Adapter['tensors'] = new Map()
   for (const [name, { shape }] of file.infos)
-    tensors.set(name, { shape: shape as [number, number], data: file.float32(name) })
+    tensors.set(name, { shape: (shape.length === 1 ? [1, ...shape] : shape) as [number, number], data: file.float32(name) }) // prettier-ignore
   file.close()
   const config = {
     r: Number(json.r),
@@ -48,6 +48,7 @@ export function readStartAdapter(dir: string): Adapter {
     loraDropout: Number(json.lora_dropout ?? 0),
     targetModules: json.target_modules as string[],
     useRslora: json.use_rslora === true,
+    ...(json.use_dora === true && { useDora: true }),
   }
   return { config, tensors }
 }

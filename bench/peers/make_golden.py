@@ -1,15 +1,17 @@
 """Writes a golden directory: values from PyTorch + PEFT, computed in float64 from float32 weights.
-usage: python make_golden.py OUT_DIR NAME ARCH SEED HIDDEN LAYERS HEADS KV FF VOCAB RANK ALPHA TARGETS TIE
+usage: python make_golden.py OUT_DIR NAME ARCH SEED HIDDEN LAYERS HEADS KV FF VOCAB RANK ALPHA TARGETS TIE [dora]
 ARCH is qwen2, llama, qwen3 (heads of 16, wider than HIDDEN / HEADS) or llama3 (rope scaling, short enough to matter in 24 tokens).
 The directories in test/fixtures/golden:
 python make_golden.py OUT tiny-qwen3 qwen3 31 32 2 4 2 64 320 4 8 q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj 1
-python make_golden.py OUT tiny-llama3-rope llama3 41 32 2 2 1 64 320 4 16 q_proj,k_proj,down_proj 1"""
+python make_golden.py OUT tiny-llama3-rope llama3 41 32 2 2 1 64 320 4 16 q_proj,k_proj,down_proj 1
+python make_golden.py OUT tiny-qwen2-dora qwen2 51 32 2 4 2 64 320 4 8 q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj 1 dora
+python make_golden.py OUT tiny-llama-dora llama 61 32 2 4 2 64 320 4 16 q_proj,v_proj,down_proj 0 dora"""
 import sys, json, os, torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, LlamaConfig, LlamaForCausalLM
 from peft import LoraConfig, get_peft_model
 out,name,arch,seed,H,L,nh,kv,ff,V,r,alpha,targets,tie=sys.argv[1:15]
-seed,H,L,nh,kv,ff,V,r,alpha=map(int,(seed,H,L,nh,kv,ff,V,r,alpha)); tie=tie=='1'
+seed,H,L,nh,kv,ff,V,r,alpha=map(int,(seed,H,L,nh,kv,ff,V,r,alpha)); tie=tie=='1'; dora=sys.argv[15:]==['dora']
 d=os.path.join(out,name); os.makedirs(d,exist_ok=True)
 torch.manual_seed(seed)
 C,M={'qwen2':(Qwen2Config,Qwen2ForCausalLM),'qwen3':(Qwen3Config,Qwen3ForCausalLM)}.get(arch,(LlamaConfig,LlamaForCausalLM))
@@ -26,12 +28,14 @@ with torch.no_grad():
         if n.endswith('bias'): p.copy_(torch.randn_like(p)*0.2)
 m.save_pretrained(d)
 m=M.from_pretrained(d,dtype=torch.float64,attn_implementation='eager')
-pm=get_peft_model(m,LoraConfig(r=r,lora_alpha=alpha,lora_dropout=0.0,target_modules=targets.split(','),task_type='CAUSAL_LM')).double()
+pm=get_peft_model(m,LoraConfig(r=r,lora_alpha=alpha,lora_dropout=0.0,target_modules=targets.split(','),task_type='CAUSAL_LM',use_dora=dora)).double()
 g=torch.Generator().manual_seed(seed+1)
 with torch.no_grad():
     for n,p in pm.named_parameters():
-        if 'lora_' in n: p.copy_(torch.randn(p.shape,generator=g,dtype=torch.float64)*(0.05 if 'lora_B' in n else 0.2))
-key=lambda n:n.replace('.default','')
+        if 'lora_magnitude' in n: p.mul_(1+0.1*torch.randn(p.shape,generator=g,dtype=torch.float64))
+        elif 'lora_' in n: p.copy_(torch.randn(p.shape,generator=g,dtype=torch.float64)*(0.05 if 'lora_B' in n else 0.2))
+# As PEFT's files have it: a magnitude's name ends without .weight.
+key=lambda n:n.replace('magnitude_vector.default.weight','magnitude_vector').replace('.default','')
 lora0={key(n):p.detach().float().clone().contiguous() for n,p in pm.named_parameters() if 'lora_' in n}
 # round the start to float32 so that both sides start from the same numbers
 with torch.no_grad():

@@ -1,10 +1,11 @@
 import { InputError } from '../errors.ts'
 import { loraScale, type Adapter } from '../model/adapter.ts'
+import { rowLengths } from '../model/row-lengths.ts'
 import type { WeightInfo, WeightSource } from '../model/weights.ts'
 import { adapterModules, type AdapterModule } from './adapter-modules.ts'
 
 /**
- * The base's weights with the adapter merged in: W + scale · B · A, computed when a tensor is asked for, so that one is in memory
+ * The base's weights with the adapter merged in: W + scale · B · A, with DoRA its rows at their magnitudes, computed when a tensor is asked for, so that one is in memory
  * at a time. Sums run in float64 in a fixed order and are rounded to float32 once: the same bits on every machine.
  * A changed tensor is F32; the others are the base's own. Closing is left to whoever opened the base.
  * InputError where the adapter does not fit the base.
@@ -26,8 +27,9 @@ export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSourc
   const float32 = (name: string): Float32Array => {
     const weight = base.float32(name)
     const module = modules.get(name)
-    if (module)
-      addProduct(weight, module, loraScale(adapter.config, name.replace(/\.weight$/, ''), module.a.shape[0]))
+    if (!module) return weight
+    addProduct(weight, module, loraScale(adapter.config, name.replace(/\.weight$/, ''), module.a.shape[0]))
+    if (module.magnitude) scaleRows(weight, module.magnitude)
     return weight
   }
   return {
@@ -41,6 +43,15 @@ export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSourc
     },
     bytes: (name) => (modules.has(name) ? new Uint8Array(float32(name).buffer) : base.bytes(name)),
     close: () => {},
+  }
+}
+
+/** DoRA: each row at the length that its magnitude says. A row of zeros has no direction and stays. */
+function scaleRows(weight: Float32Array, magnitude: Float32Array): void {
+  const width = weight.length / magnitude.length
+  for (const [row, length] of rowLengths(weight, width).entries()) {
+    const factor = length > 0 ? (magnitude[row] as number) / length : 0
+    for (let i = row * width; i < (row + 1) * width; i++) weight[i] = (weight[i] as number) * factor
   }
 }
 

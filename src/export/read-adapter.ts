@@ -22,7 +22,8 @@ export function readAdapter(dir: string): Adapter {
   try {
     const adapter: Adapter = { config, tensors: new Map() }
     for (const name of [...file.infos.keys()].sort(compareAdapterNames)) {
-      const [rows, columns, ...rest] = file.infos.get(name)?.shape ?? []
+      const { shape = [] } = file.infos.get(name) ?? {}
+      const [rows, columns, ...rest] = shape.length === 1 ? [1, ...shape] : shape
       if (rows === undefined || columns === undefined || rest.length > 0)
         throw new InputError(`${weights}: the tensor ${name} is no matrix; use a plain LoRA adapter`)
       adapter.tensors.set(name, { shape: [rows, columns], data: file.float32(name) })
@@ -43,8 +44,7 @@ export function parseAdapterConfig(json: JsonObject, where: string): LoraConfig 
   }
   if (json.peft_type !== 'LORA') unsupported('peft_type', '"LORA"')
   if ((json.bias ?? 'none') !== 'none') unsupported('bias', '"none"')
-  for (const field of ['use_dora', 'fan_in_fan_out', 'lora_bias'])
-    if (json[field] === true) unsupported(field, 'false')
+  for (const field of ['fan_in_fan_out', 'lora_bias']) if (json[field] === true) unsupported(field, 'false')
   /** PEFT's keys may be any regular expression; a path is one that means itself. */
   const pattern = (field: string): Record<string, number> | undefined => {
     const entries = Object.entries(json[field] ?? {})
@@ -69,6 +69,7 @@ export function parseAdapterConfig(json: JsonObject, where: string): LoraConfig 
     loraDropout: typeof json.lora_dropout === 'number' ? json.lora_dropout : 0,
     targetModules: targets,
     useRslora: json.use_rslora === true,
+    ...(json.use_dora === true && { useDora: true }),
     ...(rankPattern && { rankPattern }),
     ...(alphaPattern && { alphaPattern }),
   }

@@ -30,7 +30,7 @@ export async function writeAdapter(
   const tensors = [...adapter.tensors].map(([name, { shape, data }]) => ({
     name,
     type: 'F32' as const,
-    shape,
+    shape: name.endsWith('.lora_magnitude_vector') ? shape.slice(1) : shape,
     data,
   }))
   await writeSafetensors(join(dir, 'adapter_model.safetensors'), tensors, { format: 'pt' })
@@ -58,7 +58,7 @@ export async function writeAdapter(
     revision: origin.revision ?? null,
     target_modules: targetModules,
     task_type: 'CAUSAL_LM',
-    use_dora: false,
+    use_dora: adapter.config.useDora ?? false,
     use_rslora: useRslora,
   }
   await writeOutputFile(join(dir, 'adapter_config.json'), [

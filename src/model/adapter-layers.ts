@@ -35,13 +35,22 @@ export function adapterLayers(
         throw new InputError(
           `the adapter's ${nameA} [${a.shape.join(', ')}] and lora_B [${b.shape.join(', ')}] do not fit this model, whose ${projection} is [${info.out}, ${info.in}]`,
         )
+      const magnitudeName = adapterName(config, layer, projection, 'lora_magnitude_vector')
+      const magnitude = adapter.tensors.get(magnitudeName)
+      if (magnitude && magnitude.data.length !== info.out)
+        throw new InputError(
+          `the adapter's ${magnitudeName} has ${magnitude.data.length} values, but ${projection} of this model ${info.out} outputs`,
+        )
       lora.set(projection, {
         rank,
         scale: loraScale(adapter.config, projectionPath(config, layer, projection), rank),
         dropout,
+        isDora: magnitude !== undefined,
       })
       tensors.set(`${projection}.lora_A`, { name: nameA, ...a })
       tensors.set(`${projection}.lora_B`, { name: nameB, ...b })
+      if (magnitude) tensors.set(`${projection}.lora_magnitude_vector`, { name: magnitudeName, ...magnitude })
+      unknown.delete(magnitudeName)
       unknown.delete(nameA)
       unknown.delete(nameB)
     }

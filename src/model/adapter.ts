@@ -9,12 +9,17 @@ export interface LoraConfig {
   /** Another rank, or another alpha, of the modules whose path ends so (PEFT rank_pattern, alpha_pattern); the first that fits counts. */
   rankPattern?: Record<string, number>
   alphaPattern?: Record<string, number>
+  /** DoRA: beside A and B a magnitude for each output. */
+  useDora?: boolean
 }
 
 /** A LoRA adapter in memory: PEFT's tensor names (base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight) to float32. */
 export interface Adapter {
   config: LoraConfig
-  /** lora_A [r, in], lora_B [out, r]. In the order of the model's modules: layer by layer, A before B. */
+  /**
+   * lora_A [r, in], lora_B [out, r] and with DoRA lora_magnitude_vector, [out] in PEFT's files and [1, out] here, as it is applied.
+   * In the order of the model's modules: layer by layer, A before B before the magnitudes.
+   */
   tensors: Map<string, { shape: [number, number]; data: Float32Array }>
 }
 

@@ -4,6 +4,7 @@ import type { Graph, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import { attention, type AttentionKind } from './attention.ts'
 import type { ModelConfig } from './config.ts'
+import { doraOutput } from './dora.ts'
 import { frozenLinear, LinearInput } from './frozen-linear.ts'
 import type { SmoothedInput } from './smoothing.ts'
 import type { LinearFormat } from './linear-format.ts'
@@ -34,6 +35,8 @@ export interface LoraSetting {
   scale: number
   /** The probability with which an input of A is dropped; 0 needs no mask. */
   dropout: number
+  /** With a magnitude for each output (dora.ts). */
+  isDora: boolean
 }
 
 /** A layer's ends. Inputs carry these values' names; `kept` is what a backward pass wants, the rest it computes again. */
@@ -53,7 +56,7 @@ export interface Layer {
 /**
  * One decoder layer of the Llama shape (RMSNorm, grouped-query attention with rotary positions, SwiGLU), the same for
  * training and inference. Inputs: x [rows·length, hidden], positions int64 [rows, length], cos and sin, attention's mask, the frozen
- * weights under their projection's name, and LoRA's `<projection>.lora_A` [rank, in], `.lora_B` [out, rank] and, with
+ * weights under their projection's name, and LoRA's `<projection>.lora_A` [rank, in], `.lora_B` [out, rank], with DoRA `.lora_magnitude_vector` [1, out] and, with
  * dropout, `.keep` uint8 [rows·length, in]. Output y is like x.
  */
 export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
@@ -115,19 +118,32 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     return projections.map((projection) => {
       const info = projectionInfo(config, projection)
       const bias = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
+      const adapted = lora.get(projection)
+      const isDora = adapted?.isDora ?? false
       const base = frozenLinear(shared, {
         ...info,
         name: projection,
-        bias,
+        bias: isDora ? undefined : bias,
         format: setting.linear,
         input,
         rules,
       })
       const mid = mids.get(projection)
-      const adapted = lora.get(projection)
       if (!mid || !adapted) return base
       const b = input(`${projection}.lora_B`, 'float32', [info.out, adapted.rank])
-      return o.add(base, o.gemm(mid, unsmoothed(b, projection), { transB: true, alpha: adapted.scale }))
+      const change = o.gemm(mid, unsmoothed(b, projection), { transB: true, alpha: adapted.scale })
+      if (!isDora) return o.add(base, change)
+      return doraOutput({
+        base,
+        change,
+        a: inputs.get(`${projection}.lora_A`) as Value,
+        b,
+        scale: adapted.scale,
+        magnitude: input(`${projection}.lora_magnitude_vector`, 'float32', [1, info.out]),
+        bias,
+        keep: (name, kept) => keep(`${projection}.${name}`, kept),
+        rules,
+      })
     })
   }
   const loraMids = (

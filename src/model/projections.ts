@@ -52,9 +52,10 @@ export function adapterName(
   config: ModelConfig,
   layer: number,
   projection: Projection,
-  matrix: 'lora_A' | 'lora_B',
+  matrix: 'lora_A' | 'lora_B' | 'lora_magnitude_vector',
 ): string {
-  return `base_model.model.${projectionPath(config, layer, projection)}.${matrix}.weight`
+  const suffix = matrix === 'lora_magnitude_vector' ? '' : '.weight'
+  return `base_model.model.${projectionPath(config, layer, projection)}.${matrix}${suffix}`
 }
 
 /** `all-linear`, as PEFT means it: all linear layers but the output head. InputError names what exists. */

@@ -20,6 +20,9 @@ export interface Detour {
   gradient: (g: Value) => Value
 }
 
+/** For a node whose output counts as a constant. */
+export const NO_GRADIENT: Rule = () => []
+
 /** What a line of the table sees: inputs x, first output y and its gradient g, the gradients of all outputs. */
 interface Scene {
   x: readonly [Value, Value, Value, Value]

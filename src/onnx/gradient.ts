@@ -1,6 +1,6 @@
 import { sameShape } from './dims.ts'
 import { RULES } from './gradient-rules.ts'
-import type { Detour, Rule } from './gradient-terms.ts'
+import { NO_GRADIENT, type Detour, type Rule } from './gradient-terms.ts'
 import { GraphError, type Node, type Value } from './graph.ts'
 import { add, reduceSum, reshape } from './ops.ts'
 
@@ -23,7 +23,7 @@ export function differentiate(
   const nodes = [...anySeed.graph.nodes]
   const moving = new Set(wrt)
   for (const node of nodes)
-    if (node.inputs.some((input) => input && moving.has(input)))
+    if (rules.get(node) !== NO_GRADIENT && node.inputs.some((input) => input && moving.has(input)))
       for (const output of node.outputs) if (output.type.startsWith('float')) moving.add(output)
 
   const gradients = new Map(seeds)
@@ -34,7 +34,11 @@ export function differentiate(
   }
   for (const node of nodes.reverse()) {
     const outputs = node.outputs.map((output) => gradients.get(output))
-    if (!outputs.some((gradient) => gradient) || !node.inputs.some((input) => input && moving.has(input)))
+    if (
+      rules.get(node) === NO_GRADIENT ||
+      !outputs.some((gradient) => gradient) ||
+      !node.inputs.some((input) => input && moving.has(input))
+    )
       continue
     const rule = rules.get(node) ?? ruleOf(node)
     if (typeof rule === 'object') {

@@ -345,6 +345,7 @@ const reduction =
   }
 
 export const reduceSum = reduction('ReduceSum')
+export const reduceSumSquare = reduction('ReduceSumSquare')
 export const reduceMean = reduction('ReduceMean')
 export const reduceMax = reduction('ReduceMax')
 

@@ -99,6 +99,16 @@ function trainProblems(train: Fields): Problem[] {
   for (const name of ['cosine_with_min_lr', 'cosine_warmup_with_min_lr'])
     needs(name, ['minLr', 'minLrRate'], '{minLrRate: 0.1}')
   needs('warmup_stable_decay', ['numDecaySteps'], '{numDecaySteps: 100}')
+  if (train['useDora'] === true && precision === 'fast')
+    problems.push({
+      path: ['spec', 'train', 'precision'],
+      text: 'is fast, which multiplies weights as whole numbers, where DoRA needs their lengths; choose exact, small or qlora, or delete useDora',
+    })
+  if (train['useDora'] === true && typeof train['loraDropout'] === 'number' && train['loraDropout'] > 0)
+    problems.push({
+      path: ['spec', 'train', 'loraDropout'],
+      text: 'is not made for DoRA, which would need a second product with every weight; delete loraDropout or useDora',
+    })
   return [...problems, ...evaluationProblems(train)]
 }
 

@@ -246,6 +246,10 @@ const train = z
       .default(0)
       .describe("Share of the adapter's inputs set to zero while training (PEFT lora_dropout)."),
     targetModules,
+    useDora: z
+      .boolean()
+      .default(false)
+      .describe('DoRA: a magnitude for each output beside A and B (PEFT use_dora).'),
     useRslora: z.boolean().default(false).describe('Scale by loraAlpha / sqrt(r) instead (PEFT use_rslora).'),
     learningRate: z
       .number()

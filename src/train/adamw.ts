@@ -14,7 +14,7 @@ export interface AdamWOptions {
   beta2: number
   epsilon: number
   weightDecay: number
-  /** LoRA+ (arXiv:2402.12354): how many times higher B's rate is than A's. */
+  /** LoRA+ (arXiv:2402.12354): how many times higher B's rate is than A's; as in PEFT, DoRA's magnitudes go with B. */
   loraplusLrRatio?: number
   /** Of the moments: 8 is bitsandbytes' adamw_8bit. */
   bits?: 8 | 32
@@ -29,7 +29,7 @@ export interface AdamWState {
   second: Map<string, Moment>
 }
 
-export const MOMENT_MAPS: Readonly<Record<'first' | 'second', DynamicMap>> = {
+const MOMENT_MAPS: Readonly<Record<'first' | 'second', DynamicMap>> = {
   first: 'signed',
   second: 'unsigned',
 }
@@ -69,7 +69,8 @@ export class AdamW {
     const { loraplusLrRatio = 1 } = this.#options
     this.#state.step++
     for (const [name, { data }] of adapter.tensors) {
-      const rate = name.includes('.lora_B.') ? learningRate * loraplusLrRatio : learningRate
+      const isFaster = name.includes('.lora_B.') || name.endsWith('.lora_magnitude_vector')
+      const rate = isFaster ? learningRate * loraplusLrRatio : learningRate
       const gradient = gradients.get(name)
       const first = this.#state.first.get(name)
       const second = this.#state.second.get(name)

@@ -3,19 +3,27 @@ import { readAdapter } from '../export/read-adapter.ts'
 import type { Adapter, LoraConfig } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { resolveTargetModules } from '../model/projections.ts'
+import type { WeightSource } from '../model/weights.ts'
 import { canonicalJson } from '../store/canonical-json.ts'
 import { initialAdapter } from './lora-init.ts'
 import type { TrainSettings } from './train-settings.ts'
 
 type AdapterSettings = Pick<
   TrainSettings,
-  'r' | 'loraAlpha' | 'loraDropout' | 'useRslora' | 'targetModules' | 'rankPattern' | 'alphaPattern'
+  | 'r'
+  | 'loraAlpha'
+  | 'loraDropout'
+  | 'useRslora'
+  | 'useDora'
+  | 'targetModules'
+  | 'rankPattern'
+  | 'alphaPattern'
 >
 
 function loraConfigOf(settings: AdapterSettings): LoraConfig {
-  const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern } = settings
+  const { r, loraAlpha, loraDropout, useRslora, useDora, rankPattern, alphaPattern } = settings
   const targetModules = resolveTargetModules(settings.targetModules)
-  return { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern }
+  return { r, loraAlpha, loraDropout, useRslora, useDora, targetModules, rankPattern, alphaPattern }
 }
 
 /**
@@ -23,11 +31,11 @@ function loraConfigOf(settings: AdapterSettings): LoraConfig {
  * InputError where it is of another shape than the settings ask for.
  */
 export function startingAdapter(
-  config: ModelConfig,
+  { config, weights }: { config: ModelConfig; weights: Pick<WeightSource, 'float32'> },
   settings: AdapterSettings & { seed: number },
   continueFrom: string | undefined,
 ): Adapter {
-  const fresh = initialAdapter(config, loraConfigOf(settings), settings.seed)
+  const fresh = initialAdapter(config, loraConfigOf(settings), settings.seed, weights)
   if (continueFrom === undefined) return fresh
   const before = readAdapter(continueFrom)
   requireAlike(before.config, settings)
@@ -49,6 +57,7 @@ export function requireAlike(before: LoraConfig, settings: AdapterSettings): voi
     'r',
     'loraAlpha',
     'useRslora',
+    'useDora',
     'targetModules',
     'rankPattern',
     'alphaPattern',
@@ -64,5 +73,5 @@ export function requireAlike(before: LoraConfig, settings: AdapterSettings): voi
 /** Equal texts for equal meanings: in PEFT's file an empty pattern is missing, and targets stand in any order. */
 function plainOf(config: LoraConfig, field: keyof LoraConfig): string {
   if (field === 'targetModules') return [...resolveTargetModules(config.targetModules)].sort().join(', ')
-  return canonicalJson(config[field] ?? {})
+  return canonicalJson(config[field] ?? (field === 'useDora' ? false : {}))
 }

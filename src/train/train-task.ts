@@ -79,7 +79,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
     const engine = await createEngine({
       config: base.config,
       weights: base.weights,
-      adapter: startingAdapter(base.config, settings, task.continueFrom),
+      adapter: startingAdapter(base, settings, task.continueFrom),
       layout: settings.layout,
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,

@@ -5,7 +5,14 @@ import { checkGolden, GOLDEN_TOLERANCE, isGolden } from '../../scripts/golden-ch
 
 const golden = fileURLToPath(new URL('../fixtures/golden/', import.meta.url))
 
-for (const name of ['tiny-qwen2', 'tiny-llama', 'tiny-qwen3', 'tiny-llama3-rope'])
+for (const name of [
+  'tiny-qwen2',
+  'tiny-llama',
+  'tiny-qwen3',
+  'tiny-llama3-rope',
+  'tiny-qwen2-dora',
+  'tiny-llama-dora',
+])
   for (const layout of ['by-layer', 'whole'] as const)
     test(`${name}, ${layout}: PyTorch's logits, losses, gradients, ten steps, merged weights and continuation`, async () => {
       const line = await checkGolden(`${golden}${name}`, layout, 2)

@@ -161,7 +161,7 @@ test('dropout keeps the wanted share, and each module its own mask', () => {
   const { config, close } = openBaseModel(goldenDir('tiny-llama'))
   close()
   const lora = new Map(
-    (['q_proj', 'v_proj'] as const).map((name) => [name, { rank: 4, scale: 1, dropout: 0.1 }]),
+    (['q_proj', 'v_proj'] as const).map((name) => [name, { rank: 4, scale: 1, dropout: 0.1, isDora: false }]),
   )
   const masks = dropoutMasks(config, 500, { lora, tensors: new Map() }, 1, 0.1, {
     seed: 1,

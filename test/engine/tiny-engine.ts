@@ -7,7 +7,7 @@ import type { Engine, Layout } from '../../src/train/engine.ts'
 import { RandomStream } from '../../src/train/random.ts'
 import { readStartAdapter } from '../../scripts/golden-files.ts'
 
-export type TinyName = 'tiny-qwen2' | 'tiny-llama'
+export type TinyName = 'tiny-qwen2' | 'tiny-llama' | 'tiny-qwen2-dora'
 
 export function goldenDir(name: TinyName): string {
   return fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url))

@@ -52,6 +52,7 @@ test('a minimal document gets every default', () => {
       loraAlpha: 32,
       loraDropout: 0,
       targetModules: 'all-linear',
+      useDora: false,
       useRslora: false,
       learningRate: 2e-4,
       rankPattern: {},
@@ -295,6 +296,16 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     name: 'one and a half steps between evaluations',
     fields: { train: { evalStrategy: 'steps', evalSteps: 1.5 } },
     want: /evalSteps: must be a whole number of steps, or a share of all steps between 0 and 1, but is 1.5/,
+  },
+  {
+    name: 'DoRA with whole numbers',
+    fields: { train: { useDora: true, precision: 'fast' } },
+    want: /train\.precision: is fast, which multiplies weights as whole numbers.*choose exact, small or qlora/,
+  },
+  {
+    name: 'DoRA with dropout',
+    fields: { train: { useDora: true, loraDropout: 0.1 } },
+    want: /train\.loraDropout: is not made for DoRA.*delete loraDropout or useDora/,
   },
   {
     name: 'an optimizer that is not made',
