@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { temperVersion } from '../src/temper-version.ts'
 import { Command } from 'commander'
 import { addCancelCommand } from './commands/cancel.ts'
 import { addDownCommand } from './commands/down.ts'
@@ -21,7 +21,7 @@ export function createProgram(): Command {
     .description(
       'Fine-tuned language models as durable jobs: clean, tokenize, train, evaluate, merge, quantize, publish.',
     )
-    .version(version())
+    .version(temperVersion())
     .exitOverride()
     .showSuggestionAfterError()
     .showHelpAfterError('(temper --help lists what there is)')
@@ -44,10 +44,4 @@ export function createProgram(): Command {
   ]
   for (const addCommand of add) addCommand(program)
   return program
-}
-
-/** package.json lies one folder up in a checkout, and is copied beside the compiled files for the package. */
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

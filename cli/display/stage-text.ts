@@ -1,5 +1,6 @@
 import type { StageProgress } from '../../src/stages/stage-progress.ts'
 import type { StageStatus } from '../../workflows/job.ts'
+import { inexactText } from './inexact-text.ts'
 import { formatCount, formatLoss, formatSeconds } from './format.ts'
 import { summaryTexts } from './summary-texts.ts'
 
@@ -33,7 +34,7 @@ export function stageText(
 
 function progressText(name: string, progress: StageProgress | undefined): string {
   if (progress === undefined) return 'starting'
-  const { phase, done, total, loss, evalLoss, bestStep, tokensPerSecond, secondsLeft } = progress
+  const { phase, done, total, loss, evalLoss, bestStep, inexact, tokensPerSecond, secondsLeft } = progress
   const aside = name === 'train' && phase === 'evaluate' ? 'evaluating after step' : phase
   const what = phase === 'train' ? 'step' : aside
   const of = total === undefined ? '' : ` of ${formatCount(total)}`
@@ -42,6 +43,7 @@ function progressText(name: string, progress: StageProgress | undefined): string
     ...(loss === undefined ? [] : [`loss ${formatLoss(loss)}`]),
     ...(evalLoss === undefined ? [] : [`evaluated ${formatLoss(evalLoss)}${best(bestStep)}`]),
     ...(tokensPerSecond === undefined ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
+    ...(inexact === undefined ? [] : [inexactText(inexact)]),
     ...(secondsLeft === undefined ? [] : [`${formatSeconds(secondsLeft)} left`]),
   ].join(' · ')
 }

@@ -7,6 +7,8 @@ import type { QuantizeSummary } from '../../src/stages/quantize.ts'
 import type { ResolvedModel } from '../../src/stages/resolve-model.ts'
 import type { TrainSummary } from '../../src/train/train-task.ts'
 import type { StageStatus } from '../../workflows/job.ts'
+import { lossDifference } from '../../src/train/recheck.ts'
+import { inexactText } from './inexact-text.ts'
 import { formatBytes, formatChange, formatCount, formatLoss } from './format.ts'
 
 /** What a finished stage has to say for itself, the most telling first. */
@@ -42,6 +44,8 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
         lastLoss,
         tokensPerSecond,
         resumedFromStep,
+        exact,
+        recheck,
         evaluations,
         stoppedEarly,
         rollbacks = [],
@@ -58,6 +62,7 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
             ]),
         ...(steps === 0 ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
         ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
+        ...(exact ? [] : [inexactText(recheck && lossDifference(recheck))]),
         ...rollbacks.map(({ step, to, reason }) => `${reason} at step ${step}: went back to ${to}`),
       ]
     }

@@ -11,8 +11,18 @@ export function childOptions(context: StageContext): RunChildOptions {
   let saved: SavedCheckpoint | undefined
   const tell = (): void => {
     if (latest === undefined) return
-    const { phase, step, steps, loss, evalLoss, bestStep, trainedTokens, tokensPerSecond, secondsLeft } =
-      latest
+    const {
+      phase,
+      step,
+      steps,
+      loss,
+      evalLoss,
+      bestStep,
+      inexact,
+      trainedTokens,
+      tokensPerSecond,
+      secondsLeft,
+    } = latest
     context.progress({
       phase,
       done: step,
@@ -21,6 +31,7 @@ export function childOptions(context: StageContext): RunChildOptions {
       ...(loss !== undefined && { loss }),
       ...(evalLoss !== undefined && { evalLoss }),
       ...(bestStep !== undefined && { bestStep }),
+      ...(inexact !== undefined && { inexact }),
       ...(tokensPerSecond !== undefined && { tokensPerSecond }),
       ...(secondsLeft !== undefined && { secondsLeft }),
       ...(saved && { checkpoint: saved }),

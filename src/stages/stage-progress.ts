@@ -12,6 +12,8 @@ export interface StageProgress {
   /** Of the newest evaluation during training, and the step of the best one. */
   evalLoss?: number
   bestStep?: number
+  /** As Progress.inexact. */
+  inexact?: { lossDifference?: number }
   trainedTokens?: number
   tokensPerSecond?: number
   secondsLeft?: number

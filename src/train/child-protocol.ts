@@ -27,6 +27,8 @@ export interface Progress {
   /** Of the newest evaluation during training, and the step of the best one. */
   evalLoss?: number
   bestStep?: number
+  /** A part was computed in another environment: by how much the first loss there differed from the recorded one, relative to it. */
+  inexact?: { lossDifference?: number }
   /** Tokens of the rows, padding not counted. */
   trainedTokens: number
   tokensPerSecond?: number

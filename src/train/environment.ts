@@ -1,5 +1,7 @@
 import { cpus } from 'node:os'
 import { env } from 'onnxruntime-node'
+import { temperVersion } from '../temper-version.ts'
+import { instructionSet } from './instruction-set.ts'
 
 /**
  * What the last bit of a sum depends on, beside the job itself. Recorded in every checkpoint: a job that goes on where all of
@@ -9,8 +11,11 @@ export interface Environment {
   runtime: string
   node: string
   platform: string
-  /** The processor's name stands for its instruction set, by which ONNX Runtime chooses its kernels. */
   processor: string
+  /** By which ONNX Runtime chooses its kernels. Not known of checkpoints that are older than this field. */
+  instructionSet?: string | undefined
+  /** Temper's own version, whose graphs and loops say what is summed in which order. Not known of older checkpoints. */
+  build?: string | undefined
   threads: number
   layout: string
   seed: number
@@ -29,6 +34,8 @@ export function thisEnvironment(settings: {
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     processor: cpus()[0]?.model ?? 'unknown',
+    instructionSet: instructionSet(),
+    build: `temper ${temperVersion()}`,
     threads: settings.threads,
     layout: settings.layout,
     seed: settings.seed,
@@ -36,7 +43,7 @@ export function thisEnvironment(settings: {
   }
 }
 
-/** The fields in which two environments differ, by name. */
+/** The fields that a recorded environment has and in which it differs from another, by name. */
 export function differences(a: Environment, b: Environment): (keyof Environment)[] {
   return (Object.keys(a) as (keyof Environment)[]).filter((key) => a[key] !== b[key])
 }

@@ -1,5 +1,6 @@
 import type { Progress } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
+import { lossDifference } from './recheck.ts'
 import type { StepPlan } from './step-plan.ts'
 import type { StepResult } from './train-step.ts'
 import type { TrainingRecord } from './training-state.ts'
@@ -79,6 +80,7 @@ export class Meter {
       microBatch,
       layer,
       trainedTokens,
+      ...(!this.#record.exact && { inexact: lossDifference(this.#record.inexact) }),
       ...this.#last,
     })
   }

@@ -9,6 +9,12 @@ export interface Recheck {
   recomputed: number
 }
 
+/** Relative to what was recorded; nothing where there is nothing to compare. */
+export function lossDifference(found: Recheck | undefined): { lossDifference?: number } {
+  if (!found) return {}
+  return { lossDifference: Math.abs(found.recomputed / found.recorded - 1) }
+}
+
 interface RecheckedJob {
   environment: Environment
   resumeFrom: TrainingState | undefined

@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os'
 import type { Checkpointing, Precision } from '../model/precision.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import { cpuShare } from './cpu-share.ts'
 import type { Layout } from './engine.ts'
 
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
@@ -33,6 +33,6 @@ export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength:
           ? 'full'
           : 'selective'
         : settings.gradientCheckpointing,
-    threads: settings.threads === 'auto' ? availableParallelism() : settings.threads,
+    threads: settings.threads === 'auto' ? cpuShare() : settings.threads,
   }
 }

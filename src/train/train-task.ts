@@ -58,7 +58,10 @@ export interface TrainSummary {
   resumedFromStep?: number
   /** The bits are those of an undisturbed run. */
   exact: boolean
-  /** This attempt's resume: the recorded loss and the one that was found. They are equal in the same environment, or memory is bad. */
+  /**
+   * The first resume in another environment, else this attempt's: the recorded loss of what came next and the one that was found. They are
+   * equal in the same environment, or memory is bad.
+   */
   recheck?: Recheck
   /** Of evaluations during training: how many, and the best by metricForBestModel. */
   evaluations?: { count: number; bestStep: number; bestLoss: number }
@@ -134,7 +137,9 @@ async function trainWith(
     })
     await writeAdapter(outDir, engine.adapter, task.origin, settings.maxSteps === 0)
     await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(metricLines(record))])
-    return { ...summaryOf(record, resumeFrom?.record.step), ...(recheck && { recheck }) }
+    // Of all resumes the first that was not exact says most.
+    const told = record.inexact ?? recheck
+    return { ...summaryOf(record, resumeFrom?.record.step), ...(told && { recheck: told }) }
   } finally {
     await saver.close()
   }

@@ -120,7 +120,11 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
     return learningRateAt(record.step, { ...schedule, name, options })
   }
   const recorded = resumeFrom?.record.probe
-  if (recorded !== undefined) job.rechecked?.(recheck(job, record, recorded, await probe(record.step)))
+  if (recorded !== undefined) {
+    const found = recheck(job, record, recorded, await probe(record.step))
+    if (!record.exact) record.inexact ??= found
+    job.rechecked?.(found)
+  }
 
   for (;;) {
     const evaluated = evaluations.isDue() ? await evaluations.run().catch(nonFinite) : false

@@ -62,6 +62,8 @@ const trainingRecord = z.object({
     node: z.string(),
     platform: z.string(),
     processor: z.string(),
+    instructionSet: z.string().optional(),
+    build: z.string().optional(),
     threads: z.int(),
     layout: z.string(),
     seed: z.int(),
@@ -69,6 +71,8 @@ const trainingRecord = z.object({
   }),
   /** False as soon as one part was computed in another environment. */
   exact: z.boolean(),
+  /** The first resume that was not exact: the loss that was recorded for what came next, and what it was there. */
+  inexact: z.object({ step: z.int(), recorded: z.number(), recomputed: z.number() }).optional(),
   /** What the next step begins with, to be found again on resume: the loss of its first row (or pack), without dropout. */
   probe: z.number().optional(),
   /** Of the detectors of divergence, and what they have led to: see rescue.ts. */

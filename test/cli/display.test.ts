@@ -111,6 +111,20 @@ describe('what is drawn', () => {
     )
   })
 
+  test('a training that went on in another environment', () => {
+    const wide = openTerminal(screen(120).stream, {})
+    const progress = { ...training, inexact: { lossDifference: 1.234e-7 } }
+    const line = liveBlock(wide, view({ train: running }, { progress }), 90 * second)[3] ?? ''
+    assert.match(stripVTControlCharacters(line), /not exact \(first loss off by 1\.2e-7\)/)
+    const summary = { steps: 3, firstLoss: 2, lastLoss: 1, tokensPerSecond: 5, exact: false }
+    const recheck = { step: 1, recorded: 2, recomputed: 2.002 }
+    const done = (more: object) =>
+      liveBlock(wide, view({ train: { state: 'done', summary: { ...summary, ...more } } }), 0)[3]
+    assert.match(done({ recheck }) ?? '', /not exact \(first loss off by 1\.0e-3\)/)
+    assert.match(done({}) ?? '', /not exact$/)
+    assert.doesNotMatch(done({ exact: true, recheck }) ?? '', /not exact/)
+  })
+
   test('why a stage is tried again, and that nobody works on it', () => {
     const [, , , retrying] = draw(
       view(

@@ -52,7 +52,11 @@ test('an adapter whose every lora_B is zero changes nothing and is refused', asy
 
 const refused: { name: string; change: JsonObject; want: RegExp }[] = [
   { name: 'another kind', change: { peft_type: 'IA3' }, want: /peft_type is "IA3"/ },
-  { name: 'DoRA without magnitudes', change: { use_dora: true }, want: /use_dora: true, but .* has no magnitudes/ },
+  {
+    name: 'DoRA without magnitudes',
+    change: { use_dora: true },
+    want: /use_dora: true, but .* has no magnitudes/,
+  },
   { name: 'trained biases', change: { bias: 'all' }, want: /bias is "all"/ },
   {
     name: 'a regular expression for modules',

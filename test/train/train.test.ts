@@ -7,7 +7,7 @@ import { FencedError, InputError, NonFiniteError, StoppedError, TransientError }
 import type { NamedRows } from '../../src/train/batches.ts'
 import type { LogLine, Progress } from '../../src/train/child-protocol.ts'
 import type { Engine } from '../../src/train/engine.ts'
-import { thisEnvironment } from '../../src/train/environment.ts'
+import { differences, thisEnvironment } from '../../src/train/environment.ts'
 import { type TrainJob, train } from '../../src/train/train.ts'
 import type { TrainSettings } from '../../src/train/train-settings.ts'
 import { readState, type TrainingState, writeState } from '../../src/train/training-state.ts'
@@ -157,6 +157,8 @@ test('a run resumed in another environment says that it is not exact, and goes o
   await train(first.job)
   const [saved] = first.states
   assert.ok(saved)
+  // As if sums had run in another order there.
+  saved.record.probe = (saved.record.probe as number) * 1.001
   const elsewhere = prepare(
     { checkpoint: { everySteps: 4, everySeconds: 1e9, keepLast: 2 } },
     { resumeFrom: saved },
@@ -164,9 +166,28 @@ test('a run resumed in another environment says that it is not exact, and goes o
   elsewhere.job.environment = { ...elsewhere.job.environment, threads: 7 }
   assert.equal((await train(elsewhere.job)).exact, false)
   assert.match(elsewhere.logs.find(({ level }) => level === 'warn')?.message ?? '', /threads/)
+  const difference = elsewhere.reports.at(-1)?.inexact?.lossDifference as number
+  assert.ok(Math.abs(difference - 0.001) < 1e-5, String(difference))
   const back = prepare({}, { resumeFrom: elsewhere.states[0] as TrainingState })
   back.job.environment = { ...back.job.environment, threads: 7 }
-  assert.equal((await train(back.job)).exact, false)
+  const { exact, inexact } = await train(back.job)
+  assert.equal(exact, false)
+  assert.equal(inexact?.recorded, saved.record.probe, 'the first inexact resume is still told of')
+  assert.equal(back.reports[0]?.inexact?.lossDifference, difference)
+  assert.deepEqual(
+    first.reports.filter((report) => report.inexact),
+    [],
+  )
+})
+
+test('a checkpoint knows runtime, instruction set, build and threads; another of each is another environment', () => {
+  const here = thisEnvironment(base)
+  for (const field of ['runtime', 'instructionSet', 'build', 'threads', 'processor'] as const) {
+    assert.ok(here[field], field)
+    assert.deepEqual(differences({ ...here, [field]: 'another' }, here), [field])
+  }
+  const { instructionSet: _, build: __, ...old } = here
+  assert.deepEqual(differences(old, here), [], 'a checkpoint from before these fields')
 })
 
 for (const poisonedGradient of [false, true])

@@ -1,0 +1,21 @@
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+
+/** What ONNX Runtime's kernels are chosen by, as Linux names it for x86 and Arm. */
+const FEATURES =
+  /^(avx|avx2|fma|f16c|avx_vnni|avx512\w*|amx_\w+|asimd|asimdhp|asimddp|i8mm|bf16|svei8mm|sve|sve2|sme|sme2)$/
+
+/** The processor's vector instructions, sorted; its name where the system does not list them. */
+export function instructionSet(cpuinfo = '/proc/cpuinfo'): string {
+  const listed = /^(?:flags|Features)\s*:(.*)$/m.exec(read(cpuinfo))?.[1]
+  const features = listed?.split(' ').filter((name) => FEATURES.test(name)) ?? []
+  return features.length > 0 ? features.toSorted().join(' ') : (cpus()[0]?.model ?? process.arch)
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
