@@ -5,8 +5,8 @@ import { ProtobufWriter } from './protobuf.ts'
 
 /** IR 10 goes with opset 21 (onnx/docs/Versioning.md). */
 const IR_VERSION = 10
-const OPSET = 21
-const MICROSOFT_OPS = new Set([
+export const OPSET = 21
+export const MICROSOFT_OPS = new Set([
   'MatMulIntegerToFloat',
   'FusedMatMul',
   'GatherBlockQuantized',
