@@ -29,7 +29,7 @@ export const RULES: Readonly<Record<string, Rule | undefined>> = {
   Log: one(({ g, x: [a] }) => [() => o.div(g, a)]),
   Sqrt: one(({ g, y }) => [() => o.div(o.mul(g, o.scalar(g, 0.5)), y)]),
   Sigmoid: one(({ g, y }) => [() => o.mul(g, o.mul(y, o.sub(o.scalar(y, 1), y)))]),
-  QuickGelu: one(({ g, x: [a], node }) => [() => o.mul(g, swish(a, number(node, 'alpha')))]),
+  QuickGelu: one(({ g, x: [a], y, node }) => [() => o.mul(g, swish(a, y, number(node, 'alpha')))]),
   Cast: one(({ g, x: [a] }) => [() => o.cast(g, a.type)]),
 
   MatMul: one(({ g, x: [a, b], node }) => products(o.matmul, g, a, b, flags(node))),

@@ -83,11 +83,11 @@ export function products(
   ]
 }
 
-/** d(x·s(a·x))/dx = s·(1 + a·x·(1 - s)) with s the sigmoid of a·x. */
-export function swish(x: Value, alpha: number): Value {
-  const z = alpha === 1 ? x : o.mul(x, o.scalar(x, alpha))
-  const s = o.sigmoid(z)
-  return o.mul(s, o.add(o.scalar(x, 1), o.mul(z, o.sub(o.scalar(x, 1), s))))
+/** With y = x·s(a·x) and s the sigmoid: dy/dx = s + a·y·(1 - s) = s·(1 - a·y) + a·y, so that y need not be made twice. */
+export function swish(x: Value, y: Value, alpha: number): Value {
+  const times = (value: Value): Value => (alpha === 1 ? value : o.mul(value, o.scalar(value, alpha)))
+  const [s, ay] = [o.sigmoid(times(x)), times(y)]
+  return o.add(o.mul(s, o.sub(o.scalar(x, 1), ay)), ay)
 }
 
 /** The order of axes that undoes a Transpose. */
