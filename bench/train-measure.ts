@@ -8,8 +8,8 @@ const precision = PRECISIONS.find((known) => known === rest[5]) ?? 'exact'
 
 const checkpointing = CHECKPOINTINGS.find((known) => known === rest[6])
 
-const { seconds, firstStep, loss, ...more } = await trainingSteps({ model, sequence, batch, steps, threads, layout, precision, checkpointing }) // prettier-ignore
-const median = seconds.sort((a, b) => a - b)[seconds.length >> 1] ?? NaN
+const { seconds, cpuSeconds, firstStep, loss, ...more } = await trainingSteps({ model, sequence, batch, steps, threads, layout, precision, checkpointing }) // prettier-ignore
+const median = middle(seconds)
 console.log(
   JSON.stringify({
     mode: precision,
@@ -18,9 +18,15 @@ console.log(
     batch,
     sequence,
     tokensPerSecond: Math.round((10 * batch * sequence) / median) / 10,
+    cpuSecondsPerStep: Math.round(1000 * middle(cpuSeconds)) / 1000,
     bestTokensPerSecond: Math.round((10 * batch * sequence) / (seconds[0] ?? NaN)) / 10,
     firstStepSeconds: Math.round(firstStep * 10) / 10,
     loss,
     ...more,
   }),
 )
+
+/** Sorts in place. */
+function middle(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] ?? NaN
+}

@@ -45,11 +45,12 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   const loaded = performance.now()
   const loadedMb = Math.round(process.resourceUsage().maxRSS / 1024)
   const seconds: number[] = []
+  const cpuSeconds: number[] = []
   let loss = NaN
   let firstStep = NaN
   for (let step = 0; step <= steps; step++) {
     const given = randomBatch(step)
-    const start = performance.now()
+    const [start, cpu] = [performance.now(), process.cpuUsage()]
     engine.zeroGradients()
     const { lossSum, tokens } = await engine.accumulate(given)
     scaleGradients(engine.gradients, 1 / tokens)
@@ -57,7 +58,11 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     optimizer.step(adapter, engine.gradients, 2e-4)
     loss = lossSum / tokens
     if (step === 0) firstStep = performance.now() / 1000
-    else seconds.push((performance.now() - start) / 1000)
+    else {
+      seconds.push((performance.now() - start) / 1000)
+      const { user, system } = process.cpuUsage(cpu)
+      cpuSeconds.push((user + system) / 1e6)
+    }
   }
   await engine.dispose()
   base.close()
@@ -67,6 +72,8 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
   const [startProgram, openModel, readWeights, takeFirstStep] = split
   return {
     seconds,
+    /** Of all cores: what a step costs, however many other programs want them. */
+    cpuSeconds,
     firstStep,
     loss,
     /** Seconds. */
