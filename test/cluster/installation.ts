@@ -183,7 +183,7 @@ function isTrue(status: FineTuneResource['status'], wanted: string): boolean {
 }
 
 /** Two cores carry two nodes and everything else. */
-const SMALL = { requests: { cpu: '50m', memory: '200Mi' }, limits: { memory: '2Gi' } }
+export const SMALL = { requests: { cpu: '50m', memory: '200Mi' }, limits: { memory: '2Gi' } }
 
 /** The tiny model and its rows come to /data by an init container, as a team's own would. */
 function fixtures(): object {

@@ -1,12 +1,28 @@
 import { parseArgs } from 'node:util'
 import type { ClusterCase } from './cluster-case.ts'
+import { image } from './cases/image.ts'
 import { install } from './cases/install.ts'
+import { many } from './cases/many.ts'
+import { outOfMemory } from './cases/out-of-memory.ts'
+import { quickstart } from './cases/quickstart.ts'
+import { deleted, evicted, nodeLost } from './cases/recovery.ts'
+import { scaling } from './cases/scaling.ts'
 import { openSurroundings, seconds } from './surroundings.ts'
 
 // npm run test:cluster -- [--case NAME]...
 // Real control planes, nodes and servers. Last line: N passed, N failed, N not counted.
 
-const CASES: readonly ClusterCase[] = [install]
+const CASES: readonly ClusterCase[] = [
+  image,
+  install,
+  deleted,
+  evicted,
+  outOfMemory,
+  nodeLost,
+  scaling,
+  quickstart,
+  many,
+]
 
 const { values } = parseArgs({ options: { case: { type: 'string', multiple: true } } })
 const unknown = values.case?.filter((name) => !CASES.some((one) => one.name === name)) ?? []

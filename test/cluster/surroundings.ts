@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Image, type Layer, writeImage, writeLayer } from '../../scripts/image/oci-image.ts'
@@ -31,6 +31,8 @@ export interface Surroundings {
 /** So that two nodes of one machine do not offer its memory twice. */
 const RESERVED_MEMORY = '2Gi'
 const ROWS = 60
+/** Characters of a long answer. */
+const LONG_ROW = 900
 
 export async function openSurroundings(say: (line: string) => void): Promise<Surroundings> {
   const folder = await mkdtemp(join(tmpdir(), 'temper-cluster-test-'))
@@ -88,15 +90,27 @@ export function seconds(since: number): string {
   return `${((performance.now() - since) / 1000).toFixed(1)} s`
 }
 
+/** Its rotary positions know no end. */
+async function lengthenContext(file: string): Promise<void> {
+  const config = JSON.parse(await readFile(file, 'utf8')) as object
+  await writeFile(file, JSON.stringify({ ...config, max_position_embeddings: 2048 }))
+}
+
 /** A second image over the same layers: the nodes keep each layer once. */
 async function withFixtures(product: Image & { layers: Layer[] }, folder: string): Promise<[Image, Image]> {
   const tree = join(folder, 'tree')
   await writeTinyModel(join(tree, 'model'))
+  await lengthenContext(join(tree, 'model', 'config.json'))
   await mkdir(tree, { recursive: true })
   const rows = Array.from({ length: ROWS }, (_, i) =>
     JSON.stringify({ instruction: `What is ${i} plus one?`, output: `It is ${i + 1}.` }),
   )
   await writeFile(join(tree, 'rows.jsonl'), `${rows.join('\n')}\n`)
+  // A token of the tiny model is a byte: these rows take the memory that attention wants of long ones.
+  const long = Array.from({ length: ROWS }, (_, i) =>
+    JSON.stringify({ instruction: `Count from ${i}.`, output: `${i} `.repeat(LONG_ROW).slice(0, LONG_ROW) }),
+  )
+  await writeFile(join(tree, 'long-rows.jsonl'), `${long.join('\n')}\n`)
   const layer = await writeLayer({ from: tree, to: '/fixtures', plainModes: true }, join(folder, 'tree.tar'))
   const config = { User: '10001:10001', WorkingDir: '/fixtures', Env: ['PATH=/usr/local/bin'] }
   const image = await writeImage(FIXTURES, [...product.layers, layer], config, join(folder, 'layout'))

@@ -1,10 +1,12 @@
-import { copyFile, mkdir, readFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ApiregistrationV1Api, KubeConfig } from '@kubernetes/client-node'
 import { kedaManifests, program } from './binaries.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { freePorts } from './free-ports.ts'
 import { kubectl } from './kubectl.ts'
+import { clusterDomain } from './kubelet.ts'
+import type { Machine } from './machine.ts'
 import { serveFromHere } from './host-service.ts'
 import { type ServerProcess, startServer, untilReady } from './server-process.ts'
 
@@ -30,8 +32,18 @@ const manifests = [
   ],
 ]
 
-/** KEDA's operator and metrics adapter as processes of this machine, serving the cluster as they would from pods. */
-export async function startKeda(plane: ControlPlane): Promise<Keda> {
+/** Where the operator runs as a pod would: it reaches services by their names. */
+interface KedaPlace {
+  machine: Machine
+  address: string
+  dnsAddress: string
+}
+
+/**
+ * KEDA's operator and metrics adapter as processes of this machine, serving the cluster as they would from pods. With `place`, the
+ * operator runs in a node's namespaces.
+ */
+export async function startKeda(plane: ControlPlane, place?: KedaPlace): Promise<Keda> {
   const servers: ServerProcess[] = []
   const stop = async () => {
     for (const server of servers.toReversed()) await server.stop()
@@ -41,7 +53,7 @@ export async function startKeda(plane: ControlPlane): Promise<Keda> {
     for (const manifest of manifests) {
       await kubectl(plane, ['apply', '--server-side', '-f', join(config, manifest)])
     }
-    await start(plane, servers)
+    await start(plane, servers, place)
     return { servers, stop }
   } catch (error) {
     await stop()
@@ -49,8 +61,14 @@ export async function startKeda(plane: ControlPlane): Promise<Keda> {
   }
 }
 
-async function start(plane: ControlPlane, servers: ServerProcess[]): Promise<void> {
-  const certificates = await writeCertificates(plane)
+async function start(
+  plane: ControlPlane,
+  servers: ServerProcess[],
+  place: KedaPlace | undefined,
+): Promise<void> {
+  const host = place?.address ?? '127.0.0.1'
+  const certificates = await writeCertificates(plane, host)
+  if (place) await useClusterNames(plane, place)
   const kubeconfig = await plane.kubeconfigFor(account)
   const environment = {
     KUBECONFIG: kubeconfig,
@@ -60,19 +78,21 @@ async function start(plane: ControlPlane, servers: ServerProcess[]): Promise<voi
   }
   const [metricsPort, healthPort, adapterMetricsPort] = await freePorts(3)
   const [adapterPort] = await freePorts(1, plane.address)
-  const run = async (name: 'keda-operator' | 'keda-adapter', args: readonly string[]) => {
-    const log = join(plane.folder, 'logs', `${name}.log`)
-    const server = await startServer(name, await program(name), args, { log, environment })
+  const run = async (name: 'keda-operator' | 'keda-adapter', args: readonly string[], inside?: Machine) => {
+    const options = { log: join(plane.folder, 'logs', `${name}.log`), environment }
+    const path = await program(name)
+    const server = await (inside?.start(name, path, args, options) ?? startServer(name, path, args, options))
     servers.push(server)
     return server
   }
-  const operator = await run('keda-operator', [
+  const operatorArguments = [
     ...[`--cert-dir=${certificates}`, '--zap-log-level=info', '--zap-encoder=console'],
-    ...['--metrics-bind-address=0', `--health-probe-bind-address=127.0.0.1:${healthPort}`],
-    `--metrics-service-bind-address=127.0.0.1:${metricsPort}`,
-  ])
+    ...['--metrics-bind-address=0', `--health-probe-bind-address=${host}:${healthPort}`],
+    `--metrics-service-bind-address=${host}:${metricsPort}`,
+  ]
+  const operator = await run('keda-operator', operatorArguments, place?.machine)
   await untilReady(operator, readyMilliseconds, async () => {
-    return (await fetch(`http://127.0.0.1:${healthPort}/readyz`)).ok
+    return (await fetch(`http://${host}:${healthPort}/readyz`)).ok
   })
   const adapter = await run('keda-adapter', [
     ...[`--bind-address=${plane.address}`, `--secure-port=${adapterPort}`, `--cert-dir=${certificates}`],
@@ -86,18 +106,28 @@ async function start(plane: ControlPlane, servers: ServerProcess[]): Promise<voi
       `--authentication-kubeconfig=${kubeconfig}`,
       `--authorization-kubeconfig=${kubeconfig}`,
     ],
-    ...[`--metrics-service-address=127.0.0.1:${metricsPort}`, `--port=${adapterMetricsPort}`],
+    ...[`--metrics-service-address=${host}:${metricsPort}`, `--port=${adapterMetricsPort}`],
   ])
   await registerAdapter(plane, adapterPort ?? 0, adapter)
 }
 
+/** As a pod's resolver does. */
+async function useClusterNames(plane: ControlPlane, { machine, dnsAddress }: KedaPlace): Promise<void> {
+  const file = join(plane.folder, 'keda-resolv.conf')
+  await writeFile(
+    file,
+    `nameserver ${dnsAddress}\nsearch svc.${clusterDomain} ${clusterDomain}\noptions ndots:5\n`,
+  )
+  await machine.run('mount', '--bind', file, '/etc/resolv.conf')
+}
+
 /** What KEDA would make for itself: one certificate with which operator and adapter know each other, and the API server the adapter. */
-async function writeCertificates(plane: ControlPlane): Promise<string> {
+async function writeCertificates(plane: ControlPlane, host: string): Promise<string> {
   const folder = join(plane.folder, 'keda-certificates')
   await mkdir(folder)
   const { certFile, keyFile } = await plane.authority.issue('keda', {
     commonName: 'keda',
-    addresses: ['127.0.0.1'],
+    addresses: [host],
     names: ['keda-operator', `${adapterService}.${namespace}.svc`],
   })
   await copyFile(plane.authority.certFile, join(folder, 'ca.crt'))
