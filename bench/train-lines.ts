@@ -5,8 +5,8 @@ export interface TrainLine {
   peer?: string
   /** A precision, or a rival's number format. */
   mode: string
-  /** Whether a rival computes activations again. */
-  checkpointing?: boolean
+  /** Whether a rival computes activations again; of ours, how much. */
+  checkpointing?: boolean | string
   batch: number
   sequence: number
   /** The median step. */

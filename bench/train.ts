@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { PRECISIONS } from '../src/model/precision.ts'
+import { CHECKPOINTINGS, PRECISIONS } from '../src/model/precision.ts'
 import { measuredProcess } from './measured-process.ts'
 import { peerPython } from './peer-environment.ts'
 import { withRatios, type TrainLine } from './train-lines.ts'
@@ -20,6 +20,8 @@ const OPTIONS = {
   steps: { type: 'string', default: '5' },
   threads: { type: 'string', default: '2' },
   layout: { type: 'string', default: 'by-layer' },
+  /** Kinds of gradient checkpointing, each with each mode; as the mode has it where none is named. */
+  checkpointing: { type: 'string', default: '' },
   /** PyTorch with PEFT beside it: float32 and bfloat16, without and with gradient checkpointing. */
   peers: { type: 'boolean', default: false },
   /** Some of them only. */
@@ -43,11 +45,19 @@ export async function benchTrain(args: string[]): Promise<void> {
   if (unknown !== undefined)
     throw new Error(`there is no mode ${unknown}; name some of ${PRECISIONS.join(',')}`)
 
+  const strange = values.checkpointing
+    .split(',')
+    .find((kind) => kind !== '' && !CHECKPOINTINGS.some((known) => known === kind))
+  if (strange !== undefined)
+    throw new Error(`there is no checkpointing ${strange}; name some of ${CHECKPOINTINGS.join(',')}`)
+
   const child = fileURLToPath(new URL('train-measure.ts', import.meta.url))
-  const ours = modes.map((mode) => ({
-    program: process.execPath,
-    args: [child, model, sequence, batch, steps, threads, layout, mode],
-  }))
+  const ours = modes.flatMap((mode) =>
+    values.checkpointing.split(',').map((kind) => ({
+      program: process.execPath,
+      args: [child, model, sequence, batch, steps, threads, layout, mode, kind],
+    })),
+  )
   const theirs = values.peers
     ? await rivals(values.venv, values.peer.split(','), [model, batch, sequence, steps])
     : []

@@ -53,6 +53,8 @@ function wrong(
       if (issue.origin === 'string') return `must have at most ${issue.maximum} characters`
       return `must be ${issue.inclusive === false ? 'below' : 'at most'} ${issue.maximum}${but}`
     case 'invalid_value': {
+      const notYet = path.join('.') === 'spec.train.method' ? METHODS_NOT_YET.get(String(value)) : undefined
+      if (notYet !== undefined) return notYet
       const values = issue.values.map(String)
       if (values.length === 1) return `must be ${values[0]}${but}`
       const near = typeof value === 'string' ? nearestName(value, values) : undefined
@@ -81,6 +83,14 @@ export function meantField(
   const leaf = nearestName(key, new Set(all.map((field) => field.at(-1) ?? '')))
   return leaf === undefined ? undefined : all.find((field) => field.at(-1) === leaf)
 }
+
+/** Ways of tuning that people will write and that are not made yet. */
+const METHODS_NOT_YET = new Map([
+  [
+    'full',
+    'is full, but training all weights is not made; write lora, with targetModules: all-linear and a higher r to change more of the model',
+  ],
+])
 
 /** Fields of PEFT and TRL that people will write and that are not made yet. */
 const NOT_YET = new Map(

@@ -313,6 +313,16 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     want: /optim: must be one of adamw_torch, .*adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, but is "adafactor"/,
   },
   {
+    name: 'training all weights',
+    fields: { train: { method: 'full' } },
+    want: /train\.method: is full, but training all weights is not made; write lora/,
+  },
+  {
+    name: 'another method that is not there',
+    fields: { train: { method: 'qlora' } },
+    want: /train\.method: must be lora, but is "qlora"/,
+  },
+  {
     name: 'modules_to_save',
     fields: { train: { modulesToSave: ['lm_head'] } },
     want: /train\.modulesToSave: full training of single modules is not supported; adapt them with targetModules/,
