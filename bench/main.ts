@@ -1,12 +1,18 @@
 import { benchMany } from './many.ts'
+import { benchPlot } from './plot.ts'
 import { benchPrecision } from './precision.ts'
 import { benchProfile } from './profile.ts'
+import { benchRows } from './rows.ts'
+import { benchShapes } from './shapes.ts'
 import { benchTrain } from './train.ts'
 
 /** npm run bench -- NAME [options]: measurements, one JSON line each with --json, else a table. */
 const BENCHES: Record<string, (args: string[]) => Promise<void>> = {
   train: benchTrain,
   precision: benchPrecision,
+  rows: benchRows,
+  shapes: benchShapes,
+  plot: benchPlot,
   profile: benchProfile,
   many: benchMany,
 }

@@ -27,6 +27,7 @@ export function roundedTo4Bits(source: WeightSource): WeightSource {
       return values.slice(from * width, to * width)
     },
     bytes: (name) => new Uint8Array(float32(name).buffer),
+    fileOf: (name) => source.fileOf(name),
     close: () => source.close(),
   }
 }

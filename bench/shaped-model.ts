@@ -86,6 +86,7 @@ function randomWeights(config: ModelConfig): WeightSource {
     rows,
     float32: (name) => rows(name, 0, infos.get(name)?.shape[0] ?? 0),
     bytes: (name) => new Uint8Array(fill(new Uint16Array(sizeOf(name)), name, 0, bits).buffer),
+    fileOf: () => 'memory',
     close: () => {},
   }
 }

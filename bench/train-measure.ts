@@ -9,7 +9,8 @@ const precision = PRECISIONS.find((known) => known === rest[5]) ?? 'exact'
 const checkpointing = CHECKPOINTINGS.find((known) => known === rest[6])
 
 const { seconds, cpuSeconds, firstStep, loss, ...more } = await trainingSteps({ model, sequence, batch, steps, threads, layout, precision, checkpointing }) // prettier-ignore
-const median = middle(seconds)
+// Without a further step the first one, which makes the sessions, has to do.
+const median = seconds.length > 0 ? middle(seconds) : (more.start.takeFirstStep ?? NaN)
 console.log(
   JSON.stringify({
     mode: precision,
@@ -19,7 +20,7 @@ console.log(
     sequence,
     tokensPerSecond: Math.round((10 * batch * sequence) / median) / 10,
     cpuSecondsPerStep: Math.round(1000 * middle(cpuSeconds)) / 1000,
-    bestTokensPerSecond: Math.round((10 * batch * sequence) / (seconds[0] ?? NaN)) / 10,
+    bestTokensPerSecond: Math.round((10 * batch * sequence) / (seconds[0] ?? median)) / 10,
     firstStepSeconds: Math.round(firstStep * 10) / 10,
     loss,
     ...more,

@@ -1,7 +1,12 @@
-import type { Checkpointing, Precision } from '../src/model/precision.ts'
+import { modelTensors } from '../src/base/model-tensors.ts'
+import type { LoraConfig } from '../src/model/adapter.ts'
+import type { ModelConfig } from '../src/model/config.ts'
+import { precisionPlan, type Checkpointing, type Precision } from '../src/model/precision.ts'
+import type { WeightSource } from '../src/model/weights.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
+import { estimateMemory } from '../src/train/estimate-memory.ts'
 import type { Layout } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
@@ -18,6 +23,23 @@ export interface StepsToRun {
   precision: Precision
   checkpointing?: Checkpointing | undefined
   profileTo?: string
+}
+
+/** What is reckoned before the start, in MiB as VmHWM is. A bench saves no states. */
+function estimated(
+  config: ModelConfig,
+  weights: WeightSource,
+  lora: LoraConfig,
+  {
+    precision,
+    checkpointing,
+    batch,
+    sequence,
+  }: Pick<StepsToRun, 'precision' | 'checkpointing' | 'batch' | 'sequence'>,
+): number {
+  const plan = precisionPlan(precision, config, weights, checkpointing)
+  const demand = { config, plan, lora, rows: batch, length: sequence, stateCopies: 0 }
+  return Math.round(estimateMemory(demand).total / 2 ** 20)
 }
 
 /**
@@ -79,5 +101,7 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     /** Seconds. */
     start: { startProgram, openModel, readWeights, takeFirstStep },
     loadedMb,
+    parameters: modelTensors(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    estimatedMb: estimated(config, weights, lora, { sequence, batch, ...options }),
   }
 }

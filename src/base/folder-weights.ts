@@ -5,6 +5,9 @@ import { isJsonObject, readJsonFile } from '../formats/json-file.ts'
 import { readSafetensors, type SafetensorsFile } from '../formats/safetensors.ts'
 import type { WeightInfo, WeightSource } from '../model/weights.ts'
 
+const WHOLE = 'model.safetensors'
+const SHARD_INDEX = 'model.safetensors.index.json'
+
 /** Formats that run code when they are loaded (CVE-2025-32434 and its kind). */
 export const PICKLE = /\.(bin|pt|pth|ckpt|pkl)$/
 
@@ -35,7 +38,7 @@ export function openFolderWeights(folder: string): WeightSource {
         owner.set(tensor, file)
       }
     } else {
-      const file = open('model.safetensors')
+      const file = open(WHOLE)
       for (const tensor of file.infos.keys()) owner.set(tensor, file)
     }
 
@@ -44,7 +47,8 @@ export function openFolderWeights(folder: string): WeightSource {
       const info = file.infos.get(name)
       if (info) infos.set(name, { name, type: info.type, shape: info.shape })
     }
-    const fileOf = (name: string): SafetensorsFile => {
+    const whole = join(folder, index ? SHARD_INDEX : WHOLE)
+    const ownerOf = (name: string): SafetensorsFile => {
       const file = owner.get(name)
       if (!file)
         throw new InputError(`${folder}: holds no tensor ${JSON.stringify(name)}; get the whole model again`)
@@ -52,9 +56,10 @@ export function openFolderWeights(folder: string): WeightSource {
     }
     return {
       infos,
-      float32: (name) => fileOf(name).float32(name),
-      rows: (name, from, to) => fileOf(name).rows(name, from, to),
-      bytes: (name) => fileOf(name).bytes(name),
+      float32: (name) => ownerOf(name).float32(name),
+      rows: (name, from, to) => ownerOf(name).rows(name, from, to),
+      bytes: (name) => ownerOf(name).bytes(name),
+      fileOf: (name) => owner.get(name)?.path ?? whole,
       close,
     }
   } catch (error) {
@@ -65,9 +70,9 @@ export function openFolderWeights(folder: string): WeightSource {
 
 /** Tensor name → shard, or undefined where the model is one file. */
 function indexOf(folder: string): [string, string][] | undefined {
-  const path = join(folder, 'model.safetensors.index.json')
+  const path = join(folder, SHARD_INDEX)
   if (!existsSync(path)) {
-    if (existsSync(join(folder, 'model.safetensors'))) return undefined
+    if (existsSync(join(folder, WHOLE))) return undefined
     const pickle = readdirSync(folder).find((name) => PICKLE.test(name))
     throw new InputError(
       pickle

@@ -64,6 +64,7 @@ export function ggufWeights(file: GgufFile, config: ModelConfig): WeightSource {
       const start = (from - first * headDim) * rowBytes
       return dequantize(typeOf(name), ordered.slice(start, start + (to - from) * rowBytes))
     },
+    fileOf: () => file.path,
     close: () => file.close(),
   }
 }

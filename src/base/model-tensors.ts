@@ -67,16 +67,16 @@ export function modelTensors(config: ModelConfig): ModelTensor[] {
 }
 
 /** InputError names the first tensor that the files lack or have in another shape than config.json says. */
-export function checkModelTensors(config: ModelConfig, weights: WeightSource, path: string): void {
+export function checkModelTensors(config: ModelConfig, weights: WeightSource): void {
   for (const { name, shape } of modelTensors(config)) {
     const info = weights.infos.get(name)
     if (!info)
       throw new InputError(
-        `${path}: the weights lack the tensor ${name} that its config calls for; get the whole model again`,
+        `${weights.fileOf(name)}: lacks the tensor ${name} [${shape.join(', ')}] that its config calls for; get the whole model again`,
       )
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i]))
       throw new InputError(
-        `${path}: the tensor ${name} has shape [${info.shape.join(', ')}] but its config calls for [${shape.join(', ')}]; get config and weights of one model`,
+        `${weights.fileOf(name)}: the tensor ${name} has shape [${info.shape.join(', ')}] but its config calls for [${shape.join(', ')}]; get config and weights of one model`,
       )
   }
 }

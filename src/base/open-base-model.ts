@@ -39,7 +39,7 @@ function openFolder(folder: string): BaseModel {
   const config = parseModelConfig(readJsonFile(where), where, generationConfig)
   const weights = openFolderWeights(folder)
   try {
-    checkModelTensors(config, weights, folder)
+    checkModelTensors(config, weights)
     const tokenizer = loadTokenizer(folder, config.eosTokenIds[0])
     return {
       config,
@@ -60,7 +60,7 @@ function openGguf(path: string): BaseModel {
     const { config: json, generationConfig } = ggufConfig(file)
     const config = parseModelConfig(json, path, generationConfig)
     const weights = ggufWeights(file, config)
-    checkModelTensors(config, weights, path)
+    checkModelTensors(config, weights)
     const tokenizer = tokenizerFromGguf(file.metadata, path)
     return { config, weights, tokenizer, generationConfig, close: () => weights.close() }
   } catch (error) {

@@ -42,6 +42,7 @@ export function mergedWeights(base: WeightSource, adapter: Adapter): WeightSourc
       return whole.slice(from * width, to * width)
     },
     bytes: (name) => (modules.has(name) ? new Uint8Array(float32(name).buffer) : base.bytes(name)),
+    fileOf: (name) => base.fileOf(name),
     close: () => {},
   }
 }

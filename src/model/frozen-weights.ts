@@ -79,11 +79,11 @@ export function layerWeights(
   return weights
 }
 
-function checkShape({ infos }: WeightSource, name: string, shape: readonly number[]): void {
-  const found = infos.get(name)?.shape
+function checkShape(source: WeightSource, name: string, shape: readonly number[]): void {
+  const found = source.infos.get(name)?.shape
   if (found && found.join() !== shape.join())
     throw new InputError(
-      `the weight ${name} is [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]; the files are not of one model`,
+      `${source.fileOf(name)}: the tensor ${name} has shape [${found.join(', ')}] but its config calls for [${shape.join(', ')}]; get config and weights of one model`,
     )
 }
 

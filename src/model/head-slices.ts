@@ -2,6 +2,9 @@ import type { Tensor } from 'onnxruntime-node'
 import { tensor } from '../onnx/session.ts'
 import type { VocabularyMatrix } from './frozen-weights.ts'
 
+/** Rows that pass the whole head together: it is read once for so many. */
+export const HEAD_ROWS = 512
+
 /** Logits held at a time, and as many probabilities: 16 MB each. */
 const MOST_LOGITS = 1 << 22
 /** Elements of a slice, which is float32 while it is used: 64 MB. */
@@ -17,7 +20,11 @@ export interface HeadSlice {
 }
 
 /** How many tokens a slice has for so many rows. The format plays no part: the same sums in each. */
-function sliceTokens([vocabulary, width]: readonly [number, number], rows: number, frugal: boolean): number {
+export function sliceTokens(
+  [vocabulary, width]: readonly [number, number],
+  rows: number,
+  frugal: boolean,
+): number {
   const share = frugal ? FRUGAL : 1
   const most = Math.min(MOST_LOGITS / share / Math.max(1, rows), MOST_WEIGHTS / share / width)
   return Math.min(vocabulary, Math.max(1, Math.floor(most)))

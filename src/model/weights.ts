@@ -32,5 +32,7 @@ export interface WeightSource {
   rows(name: string, from: number, to: number): Float32Array
   /** The stored bytes, undecoded (little-endian), a fresh buffer each time. */
   bytes(name: string): Uint8Array
+  /** The file that a tensor is in, or would be, for errors. */
+  fileOf(name: string): string
   close(): void
 }

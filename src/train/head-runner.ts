@@ -1,14 +1,11 @@
 import type { Tensor } from 'onnxruntime-node'
 import type { ModelConfig } from '../model/config.ts'
 import { vocabularyRows, type FrozenWeights, type VocabularyMatrix } from '../model/frozen-weights.ts'
-import { headSlices } from '../model/head-slices.ts'
+import { HEAD_ROWS, headSlices } from '../model/head-slices.ts'
 import { headParts, type HeadParts } from '../model/head.ts'
 import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
-
-/** Rows that pass the whole head together: it is read once for so many. */
-const CHUNK = 512
 
 interface Chunk {
   places: Int32Array
@@ -110,9 +107,9 @@ export class HeadRunner {
   }
 
   async *#chunks(x: Tensor, supervised: SupervisedRows): AsyncGenerator<Chunk> {
-    for (let start = 0; start < supervised.places.length; start += CHUNK) {
-      const places = supervised.places.subarray(start, start + CHUNK)
-      const labels = supervised.labels.subarray(start, start + CHUNK)
+    for (let start = 0; start < supervised.places.length; start += HEAD_ROWS) {
+      const places = supervised.places.subarray(start, start + HEAD_ROWS)
+      const labels = supervised.labels.subarray(start, start + HEAD_ROWS)
       const rows = gatherRows(x.data as Float32Array, places, this.#width)
       const taken = tensor('float32', rows, [places.length, this.#width])
       const h = (await this.#run('normalise', [['x', taken]])).get('h') as Tensor

@@ -34,7 +34,8 @@ export function initialAdapter(
       const random = new RandomStream(seed, 'lora-init', layer, i)
       const bound = 1 / Math.sqrt(info.in)
       const rank = loraRank(lora, projectionPath(config, layer, projection))
-      const a = Float32Array.from({ length: rank * info.in }, () => (2 * random.uniform() - 1) * bound)
+      const a = new Float32Array(rank * info.in)
+      for (let at = 0; at < a.length; at++) a[at] = (2 * random.uniform() - 1) * bound
       tensors.set(adapterName(config, layer, projection, 'lora_A'), { shape: [rank, info.in], data: a })
       tensors.set(adapterName(config, layer, projection, 'lora_B'), {
         shape: [info.out, rank],

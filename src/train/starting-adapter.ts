@@ -20,7 +20,7 @@ type AdapterSettings = Pick<
   | 'alphaPattern'
 >
 
-function loraConfigOf(settings: AdapterSettings): LoraConfig {
+export function loraConfigOf(settings: AdapterSettings): LoraConfig {
   const { r, loraAlpha, loraDropout, useRslora, useDora, rankPattern, alphaPattern } = settings
   const targetModules = resolveTargetModules(settings.targetModules)
   return { r, loraAlpha, loraDropout, useRslora, useDora, targetModules, rankPattern, alphaPattern }

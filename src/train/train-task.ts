@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { evaluateModel } from '../eval/evaluate-model.ts'
 import { openBaseModel } from '../base/open-base-model.ts'
+import type { BaseModel } from '../base/base-model.ts'
 import { InputError, NonFiniteError } from '../errors.ts'
 import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
@@ -11,8 +12,10 @@ import { CheckpointSaver } from './checkpoint-saver.ts'
 import { createEngine } from './create-engine.ts'
 import type { Engine } from './engine.ts'
 import { thisEnvironment } from './environment.ts'
+import { memoryLimit } from './memory-limit.ts'
+import { refuseUnfit } from './refuse-unfit.ts'
 import { readNamedRows } from './read-rows.ts'
-import { startingAdapter } from './starting-adapter.ts'
+import { loraConfigOf, startingAdapter } from './starting-adapter.ts'
 import type { TaskContext } from './task-context.ts'
 import type { Recheck } from './recheck.ts'
 import { train } from './train.ts'
@@ -79,6 +82,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
   const base = openBaseModel(task.modelPath)
   const rows = readNamedRows(task.tokenizedDir, 'train')
   try {
+    if (settings.layout === 'by-layer') refuseWithoutMemory(base, rows, settings, context)
     const engine = await createEngine({
       config: base.config,
       weights: base.weights,
@@ -154,6 +158,37 @@ function evaluationOf(engine: Engine, task: TrainTask, { signal }: TaskContext):
     )
   const batchSize = task.settings.perDeviceEvalBatchSize
   return (report) => evaluateModel(engine, rows, { batchSize, signal, report })
+}
+
+/** Before anything is loaded: a kill for want of memory comes late and says nothing. */
+function refuseWithoutMemory(
+  { config, weights }: BaseModel,
+  rows: NamedRows,
+  settings: TrainSettings,
+  { log }: TaskContext,
+): void {
+  const limit = memoryLimit()
+  let longest = 1
+  for (let row = 0; row < rows.count; row++) longest = Math.max(longest, rows.ids(row).length)
+  const estimate = refuseUnfit(
+    {
+      config,
+      weights,
+      lora: loraConfigOf(settings),
+      precision: settings.precision,
+      checkpointing: settings.gradientCheckpointing,
+      rows: Math.min(settings.perDeviceTrainBatchSize, rows.count),
+      length: Math.max(longest, settings.packedLength ?? 0),
+    },
+    limit,
+  )
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6)
+  const parts = Object.entries(estimate).map(([part, bytes]) => [part, megabytes(bytes as number)])
+  log({
+    level: 'info',
+    message: `the training takes about ${megabytes(estimate.total)} MB of ${megabytes(limit.bytes)}`,
+    fields: Object.fromEntries(parts) as Record<string, number>,
+  })
 }
 
 function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined): TrainSummary {

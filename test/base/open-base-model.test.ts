@@ -119,12 +119,12 @@ const refused: { name: string; spoil: (folder: string) => unknown; path?: string
   {
     name: 'config and weights of two models',
     spoil: (f) => editJson(f, 'config.json', { intermediate_size: 100 }),
-    want: /gate_proj\.weight has shape \[192, 96\] but its config calls for \[100, 96\]/,
+    want: /model\.safetensors: the tensor model\.layers\.0\.mlp\.gate_proj\.weight has shape \[192, 96\] but its config calls for \[100, 96\]/,
   },
   {
     name: 'more layers than weights',
     spoil: (f) => editJson(f, 'config.json', { num_hidden_layers: 3 }),
-    want: /lack the tensor model\.layers\.2/,
+    want: /model\.safetensors: lacks the tensor model\.layers\.2\.input_layernorm\.weight \[96\]/,
   },
   {
     name: 'an index that leaves the folder',

@@ -72,6 +72,7 @@ function changed(
         type === 'F16' ? float32ToHalf(values) : type === 'BF16' ? float32ToBfloat16(values) : values
       return new Uint8Array(stored.buffer)
     },
+    fileOf: (name) => source.fileOf(name),
     close: () => source.close(),
   }
 }

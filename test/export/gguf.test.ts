@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { openBaseModel } from '../../src/base/open-base-model.ts'
-import { NonFiniteError } from '../../src/errors.ts'
+import { InputError, NonFiniteError } from '../../src/errors.ts'
 import { writeGguf } from '../../src/export/write-gguf.ts'
 import { readGguf } from '../../src/formats/gguf-reader.ts'
 import type { GgufMetadata } from '../../src/formats/gguf-values.ts'
@@ -210,3 +210,31 @@ for (const { name, spoil, extra, want } of refused)
     file.close()
     assert.throws(() => openBaseModel(path), want)
   })
+
+test('a GGUF that lacks a tensor, or has one of another shape: file, tensor and shapes are named', async () => {
+  const { path } = await exported('tiny-llama', 'spoilt')
+  const file = readGguf(path)
+  const tensors = Array.from(file.infos.values(), ({ name, type, shape }) => {
+    const half = name === 'blk.1.ffn_up.weight'
+    const [rows = 1, ...rest] = shape
+    const to = half ? rows / 2 : rows
+    return { name, type, shape: [to, ...rest], data: () => file.bytes(name, 0, to) }
+  })
+  const spoilt = join(parent, 'spoilt-again.gguf')
+  await writeGgufFile(spoilt, file.metadata, tensors)
+  const says = (start: string) => (error: unknown) =>
+    error instanceof InputError && error.message.startsWith(`${spoilt}: ${start}`)
+  assert.throws(
+    () => openBaseModel(spoilt),
+    says(
+      'the tensor model.layers.1.mlp.up_proj.weight has shape [96, 96] but its config calls for [192, 96]; ',
+    ),
+  )
+  const absent = 'blk.0.attn_q.weight'
+  await writeGgufFile(spoilt, file.metadata, tensors.filter(({ name }) => name !== absent)) // prettier-ignore
+  assert.throws(
+    () => openBaseModel(spoilt),
+    says('lacks the tensor model.layers.0.self_attn.q_proj.weight [96, 96] '),
+  )
+  file.close()
+})

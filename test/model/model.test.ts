@@ -247,9 +247,17 @@ test('weights of another shape are refused with both shapes', () => {
   const config = parseModelConfig(llama, 'config.json')
   const infos = new Map([['model.embed_tokens.weight', { name: '', type: 'F32' as const, shape: [384, 95] }]])
   const none = () => new Float32Array()
-  const source = { infos, float32: none, rows: none, bytes: () => new Uint8Array(), close: () => {} }
+  const source = {
+    infos,
+    float32: none,
+    rows: none,
+    bytes: () => new Uint8Array(),
+    fileOf: () => 'model.safetensors',
+    close: () => {},
+  }
   assert.throws(() => loadFrozenWeights(config, source, { linear: 'float32', wholeEmbedding: false }), {
     name: 'InputError',
-    message: /model\.embed_tokens\.weight is \[384, 95\], but config\.json asks for \[384, 96\]/,
+    message:
+      /^model\.safetensors: the tensor model\.embed_tokens\.weight has shape \[384, 95\] but its config calls for \[384, 96\]/,
   })
 })

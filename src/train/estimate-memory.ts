@@ -1,0 +1,154 @@
+import { loraRank, type LoraConfig } from '../model/adapter.ts'
+import { causalBlocks } from '../model/causal-blocks.ts'
+import type { ModelConfig } from '../model/config.ts'
+import { HEAD_ROWS, sliceTokens } from '../model/head-slices.ts'
+import { layerFunctions } from '../model/layer-functions.ts'
+import type { LoraSetting } from '../model/layer.ts'
+import { INT4_BLOCK, type LinearFormat } from '../model/linear-format.ts'
+import type { PrecisionPlan } from '../model/precision.ts'
+import { PROJECTIONS, projectionInfo, projectionPath, type Projection } from '../model/projections.ts'
+import { bytesOf, peakBytes } from '../onnx/peak-bytes.ts'
+
+/** What decides how much memory a training takes, in layout by-layer. */
+export interface MemoryDemand {
+  config: ModelConfig
+  plan: PrecisionPlan
+  lora: LoraConfig
+  /** Of the largest micro-batch. */
+  rows: number
+  length: number
+  /** Copies of adapter and moments beside the live ones: the last good state, a checkpoint on its way. */
+  stateCopies: number
+}
+
+/** In bytes. */
+export interface MemoryEstimate {
+  /** Node, ONNX Runtime and the graphs. */
+  program: number
+  weights: number
+  /** The adapter, its gradients and moments, and copies of them. */
+  adapter: number
+  /** What the forward pass keeps for the backward pass. */
+  activations: number
+  /** What one layer's passes hold while they run. */
+  workspace: number
+  /** A slice of the logits, and the head's part that is float32 for it. */
+  logits: number
+  /** What has been let go of and is not yet given back: Node collects buffers when enough have gathered. */
+  uncollected: number
+  total: number
+}
+
+/** Measured: an engine of two tiny layers. */
+const PROGRAM = 130e6
+/** Measured: what SmolLM2 and Qwen2.5-0.5B take beyond the sum of the other parts. */
+const MOST_UNCOLLECTED = 140e6
+const FLOAT = 4
+
+/**
+ * What a training will hold at most, from the graphs themselves: kept tensors and temporaries have known sizes. Held against
+ * measurements in docs/performance.md.
+ */
+export function estimateMemory({
+  config,
+  plan,
+  lora,
+  rows,
+  length: given,
+  stateCopies,
+}: MemoryDemand): MemoryEstimate {
+  const blocks = causalBlocks(given)
+  const blockLength = Math.ceil(given / blocks)
+  const tokens = rows * blocks * blockLength
+  const { keeping, backward } = layerFunctions(
+    {
+      config,
+      rows,
+      blocks,
+      blockLength,
+      attention: 'causal',
+      tableRows: blocks * blockLength,
+      lora: layerLora(config, lora),
+      linear: plan.linear,
+    },
+    plan.kept,
+  )
+  const stream = tokens * config.hiddenSize * FLOAT
+  const kept = sum(Array.from(keeping.outputs, ([name, value]) => (name === 'y' ? 0 : bytesOf(value))))
+  const passes = [peakBytes(keeping), peakBytes(backward)] as const
+  const working = {
+    adapter: adapterParameters(config, lora) * FLOAT * (4 + 3 * stateCopies),
+    activations: config.layers * (kept + stream) + 2 * stream,
+    workspace: plan.frugal ? Math.max(...passes) : passes[0] + passes[1],
+    logits: headBytes(config, plan, Math.min(tokens, HEAD_ROWS)),
+  }
+  const parts = {
+    program: PROGRAM,
+    weights: weightBytes(config, plan.linear),
+    ...working,
+    uncollected: Math.min(MOST_UNCOLLECTED, sum(Object.values(working))),
+  }
+  return { ...parts, total: sum(Object.values(parts)) }
+}
+
+function headBytes(config: ModelConfig, { linear, frugal }: PrecisionPlan, rows: number): number {
+  const tokens = sliceTokens([config.vocabularySize, config.hiddenSize], rows, frugal)
+  const rowBytes = rows * config.hiddenSize * FLOAT
+  const slice = linear === 'float32' ? 0 : tokens * config.hiddenSize * FLOAT
+  // Logits and probabilities; the rows before and after the norm, their targets and gradients.
+  return 2 * rows * tokens * FLOAT + slice + 6 * rowBytes
+}
+
+/** Bytes of the frozen weights as loadFrozenWeights() holds them. */
+function weightBytes(config: ModelConfig, linear: LinearFormat): number {
+  const { hiddenSize, headDim, layers, vocabularySize, queryKeyNorm } = config
+  const matrices = PROJECTIONS.map((projection) => {
+    const info = projectionInfo(config, projection)
+    return matrixBytes(info.out, info.in, linear) + (info.bias ? info.out * FLOAT : 0)
+  })
+  const norms = (2 * hiddenSize + (queryKeyNorm ? 2 * headDim : 0)) * FLOAT
+  return layers * (sum(matrices) + norms) + vocabularySize * hiddenSize * (linear === 'float32' ? FLOAT : 2)
+}
+
+function matrixBytes(rows: number, columns: number, linear: LinearFormat): number {
+  switch (linear) {
+    case 'float32':
+      return rows * columns * 4
+    case 'float16':
+      return rows * columns * 2
+    case 'int8':
+    case 'int8-products':
+      return rows * columns + rows * FLOAT
+    case 'int4':
+      return (rows * columns) / 2 + (rows * columns * FLOAT) / INT4_BLOCK
+  }
+}
+
+function adapterParameters(config: ModelConfig, lora: LoraConfig): number {
+  let count = 0
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const [projection, { rank, isDora }] of layerLora(config, lora, layer)) {
+      const info = projectionInfo(config, projection)
+      count += rank * (info.in + info.out) + (isDora ? info.out : 0)
+    }
+  return count
+}
+
+function layerLora(config: ModelConfig, lora: LoraConfig, layer = 0): Map<Projection, LoraSetting> {
+  const adapted = PROJECTIONS.filter((projection) => lora.targetModules.includes(projection))
+  return new Map(
+    adapted.map((projection) => [
+      projection,
+      {
+        rank: loraRank(lora, projectionPath(config, layer, projection)),
+        scale: 1,
+        dropout: lora.loraDropout,
+        isDora: lora.useDora === true,
+      },
+    ]),
+  )
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0)
+}
