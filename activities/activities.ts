@@ -2,6 +2,7 @@ import type { ConcludeInput } from '../src/nightly/conclude-night.ts'
 import type { JudgeInput, JudgeOutcome } from '../src/nightly/judge-challenger.ts'
 import type { LookInput, LookOutcome } from '../src/nightly/look-for-rows.ts'
 import type { NightRecord } from '../src/nightly/night-record.ts'
+import type { ReleaseNameInput } from '../src/nightly/release-name.ts'
 import type { TellInput } from '../src/nightly/tell-night.ts'
 import type { CleanInput, CleanOutcome } from '../src/stages/clean.ts'
 import type { EvaluateInput, EvaluateOutcome } from '../src/stages/evaluate.ts'
@@ -26,6 +27,7 @@ export interface Activities {
   lookForRows(input: LookInput): Promise<LookOutcome>
   judgeChallenger(input: JudgeInput): Promise<JudgeOutcome>
   concludeNight(input: ConcludeInput): Promise<NightRecord>
+  releaseName(input: ReleaseNameInput): Promise<void>
   tellNight(input: TellInput): Promise<void>
   setAside(input: SetAsideInput): Promise<void>
   rewindTraining(input: RewindInput): Promise<void>

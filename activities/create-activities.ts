@@ -7,6 +7,7 @@ import { lookForRowsActivity } from './look-for-rows.ts'
 import { mergeActivity } from './merge.ts'
 import { publishActivity } from './publish.ts'
 import { quantizeActivity } from './quantize.ts'
+import { releaseNameActivity } from './release-name.ts'
 import { resolveModelActivity } from './resolve-model.ts'
 import type { WorkerPlace } from './stage-activity.ts'
 import { rewindTrainingActivity } from './rewind-training.ts'
@@ -29,6 +30,7 @@ export function createActivities(place: WorkerPlace): Activities {
     lookForRows: lookForRowsActivity(place),
     judgeChallenger: judgeChallengerActivity(place),
     concludeNight: concludeNightActivity(place),
+    releaseName: releaseNameActivity(place),
     tellNight: tellNightActivity(place),
     setAside: setAsideActivity(place),
     rewindTraining: rewindTrainingActivity(place),

@@ -5,7 +5,6 @@ import {
   type ScheduleHandle,
   ScheduleAlreadyRunning,
   ScheduleNotFoundError,
-  type ScheduleOverlapPolicy,
 } from '@temporalio/client'
 import { InputError } from '../src/errors.ts'
 import { championOf } from '../src/nightly/champion.ts'
@@ -14,20 +13,9 @@ import { claimName, releaseName } from '../src/nightly/night-state.ts'
 import { observeSources } from '../src/nightly/sources.ts'
 import type { FineTuneScheduleSpec } from '../src/spec/fine-tune-schedule.ts'
 import type { Store } from '../src/store/store.ts'
-import type { nightly } from '../workflows/nightly.ts'
 import type { NightlyJob } from '../workflows/nightly-job.ts'
-import { CONTROL_QUEUE, CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
-
-const PREFIX = 'nightly-'
-const MODEL_MEMO = 'model'
-
-const OVERLAP: Record<FineTuneScheduleSpec['schedule']['overlapPolicy'], ScheduleOverlapPolicy> = {
-  skip: 'SKIP',
-  bufferOne: 'BUFFER_ONE',
-  bufferAll: 'BUFFER_ALL',
-  cancelOther: 'CANCEL_OTHER',
-  terminateOther: 'TERMINATE_OTHER',
-}
+import { CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
+import { MODEL_MEMO, scheduleIdOf, scheduleNameOf, startSchedule } from './start-schedule.ts'
 
 export interface ScheduleRequest {
   name: string
@@ -49,7 +37,6 @@ export interface SchedulePlace {
  */
 export async function createSchedule(place: SchedulePlace, request: ScheduleRequest): Promise<void> {
   const { name, spec, heartbeatSeconds } = request
-  const { cron, timeZone, jitterSeconds, overlapPolicy, catchupWindowSeconds, pauseOnFailure } = spec.schedule
   const model = spec.fineTune.publish.name
   await observeSources(spec.fineTune.data.train)
   const champion = spec.start?.from === 'champion' ? await championOf(place.store, model) : undefined
@@ -63,25 +50,12 @@ export async function createSchedule(place: SchedulePlace, request: ScheduleRequ
     searchAttributes: place.searchAttributes,
   }
   try {
-    await place.client.schedule.create<typeof nightly>({
-      scheduleId: PREFIX + name,
-      spec: { cronExpressions: [cron], timezone: timeZone, jitter: jitterSeconds * 1000 },
-      action: {
-        type: 'startWorkflow',
-        workflowType: 'nightly',
-        workflowId: PREFIX + name,
-        taskQueue: CONTROL_QUEUE,
-        args: [job],
-      },
-      policies: {
-        overlap: OVERLAP[overlapPolicy],
-        catchupWindow: catchupWindowSeconds * 1000,
-        pauseOnFailure,
-      },
-      memo: { [MODEL_MEMO]: model },
-    })
+    await startSchedule(place.client, job)
   } catch (error) {
     if (error instanceof ScheduleAlreadyRunning) {
+      // The name that was claimed a moment ago stays its own only where it is the one that it publishes.
+      const { model: published } = await findSchedule(place, name)
+      if (published !== model) await releaseName(place.store, model, name)
       throw new InputError(
         `There is a schedule ${name} already: delete it first (temper schedule delete ${name}), its model and history stay.`,
         { cause: error },
@@ -97,7 +71,7 @@ export async function findSchedule(
   { client }: Pick<SchedulePlace, 'client'>,
   name: string,
 ): Promise<{ handle: ScheduleHandle; description: ScheduleDescription; model: string }> {
-  const handle = client.schedule.getHandle(PREFIX + name)
+  const handle = client.schedule.getHandle(scheduleIdOf(name))
   try {
     const description = await handle.describe()
     return { handle, description, model: modelOf(description.memo, name) }
@@ -116,8 +90,8 @@ export async function listSchedules({
 > {
   const schedules: { name: string; model: string; paused: boolean; next?: string }[] = []
   for await (const { scheduleId, memo, state, info } of client.schedule.list()) {
-    if (!scheduleId.startsWith(PREFIX)) continue
-    const name = scheduleId.slice(PREFIX.length)
+    const name = scheduleNameOf(scheduleId)
+    if (name === undefined) continue
     const next = info?.nextActionTimes[0]?.toISOString()
     const paused = state.paused ?? false
     schedules.push({ name, model: modelOf(memo, name), paused, ...(next && { next }) })

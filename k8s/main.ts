@@ -3,13 +3,18 @@ import { Client, Connection } from '@temporalio/client'
 import { serveHealth } from '../src/local/health-server.ts'
 import { temporalNamespace, temporalOptions } from '../jobs/temporal-options.ts'
 import { ApiFineTunes } from './api-fine-tunes.ts'
+import { ApiSchedules } from './api-schedules.ts'
 import { BusyPods } from './busy-pods.ts'
 import { type ControllerCounters, runController } from './controller.ts'
 import { whileLeader } from './leader-lease.ts'
+import { runScheduleController } from './schedule-controller.ts'
 import { controllerSettings } from './settings.ts'
 import { runningTrainings } from './running-trainings.ts'
 import { TemporalJobs } from './temporal-jobs.ts'
+import { TemporalSchedules } from './temporal-schedules.ts'
 
+/** A night that began or ended is told within this. */
+const SCHEDULE_POLL_MILLISECONDS = 15_000
 /** One connects in milliseconds, or not at all. */
 const CONNECT_MILLISECONDS = 5_000
 
@@ -61,26 +66,47 @@ async function main(signal: AbortSignal): Promise<void> {
             : new BusyPods(config, settings.namespace, settings.workerSelector)
         const now = () => new Date()
         try {
-          await runController(
-            {
-              config,
-              namespaces: settings.namespaces,
-              fleets: settings.fleets,
-              dataRoot: settings.dataRoot,
-              fineTunes: new ApiFineTunes(config, { log, now }),
-              jobs: new TemporalJobs({
-                client,
-                address: options.address,
+          await Promise.all([
+            runController(
+              {
+                config,
+                namespaces: settings.namespaces,
+                fleets: settings.fleets,
+                dataRoot: settings.dataRoot,
+                fineTunes: new ApiFineTunes(config, { log, now }),
+                jobs: new TemporalJobs({
+                  client,
+                  address: options.address,
+                  heartbeatSeconds: settings.heartbeatSeconds,
+                }),
+                seenOn: (uid, worker) => pods?.seenOn(uid, worker),
+                sweepPods: pods && (() => pods.sweep()),
+                now,
+                log,
+                counters,
+              },
+              leading,
+            ),
+            runScheduleController(
+              {
+                config,
+                namespaces: settings.namespaces,
+                fleets: settings.fleets,
+                dataRoot: settings.dataRoot,
                 heartbeatSeconds: settings.heartbeatSeconds,
-              }),
-              seenOn: (uid, worker) => pods?.seenOn(uid, worker),
-              sweepPods: pods && (() => pods.sweep()),
-              now,
-              log,
-              counters,
-            },
-            leading,
-          )
+                pollMilliseconds: SCHEDULE_POLL_MILLISECONDS,
+                api: new ApiSchedules(config, { log, now }),
+                schedules: new TemporalSchedules({
+                  client,
+                  address: options.address,
+                  heartbeatSeconds: settings.heartbeatSeconds,
+                }),
+                now,
+                log,
+              },
+              leading,
+            ),
+          ])
         } finally {
           leads = false
         }

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
-import { fineTuneCrdText } from './crd-text.ts'
+import { fineTuneCrdText, fineTuneScheduleCrdText } from './crd-text.ts'
 import { fineTuneJsonSchema, fineTuneScheduleFileSchema } from '../src/spec/json-schema.ts'
 import { failuresPage } from './failures-page.ts'
 import { scheduleReference, specReference } from './spec-reference.ts'
@@ -20,6 +20,7 @@ const files = {
   'docs/fine-tune-schedule.md': await scheduleReference(),
   'docs/fine-tune.md': await specReference(),
   'charts/temper/crds/finetunes.temper.dev.yaml': fineTuneCrdText(),
+  'charts/temper/crds/finetuneschedules.temper.dev.yaml': fineTuneScheduleCrdText(),
   'docs/failures.md': await failuresPage(),
 }
 for (const [name, text] of Object.entries(files)) {

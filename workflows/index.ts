@@ -2,4 +2,5 @@
 export { fineTune } from './fine-tune.ts'
 export { train } from './train.ts'
 export { nightly } from './nightly.ts'
+export { releaseName } from './release-name.ts'
 export { tell } from './tell.ts'

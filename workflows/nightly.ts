@@ -75,7 +75,7 @@ async function spendNight(job: NightlyJob, night: Night): Promise<[Ending, Judge
     }),
   )
   const look = await withRetries(UNRECORDED, (attempt) =>
-    activities.lookForRows({ jobId, attempt, base, spec, at }),
+    activities.lookForRows({ jobId, attempt, schedule: job.schedule, base, spec, at }),
   )
   const seen = { decision: look.decision.why, rows: look.counts }
   if (!look.decision.run) return [{ end: 'skipped', why: look.decision.text, ...seen }]

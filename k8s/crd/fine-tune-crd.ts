@@ -37,7 +37,7 @@ const RULES: { at: readonly string[]; rule: string; message: string }[] = [
   },
   {
     at: ['train'],
-    rule: '!has(self.warmupSteps) || !has(self.maxSteps) || self.warmupSteps < self.maxSteps',
+    rule: '!has(self.warmupSteps) || !has(self.maxSteps) || self.maxSteps == 0 || self.warmupSteps < self.maxSteps',
     message: 'warmupSteps must be below maxSteps; the rate would never reach learningRate',
   },
 ]

@@ -9,7 +9,7 @@ import { type Chunk, presentRows, readChunk } from './chunk-rows.ts'
 import { cleanChunk, cleaningSettings } from './clean-chunk.ts'
 import { chooseRows, learnedRows, requireContinuable } from './continuation.ts'
 import { decide, type Decision } from './decide.ts'
-import { changeNightState, EMPTY_STATE, type NightState, readNightState } from './night-state.ts'
+import { changeNightState, claimName, EMPTY_STATE, type NightState, readNightState } from './night-state.ts'
 import { NightWork } from './night-work.ts'
 import { readSources } from './read-sources.ts'
 import { below, makeSnapshot, type Snapshot } from './snapshot.ts'
@@ -21,6 +21,8 @@ export interface LookInput {
   attempt: number
   base: ResolvedModel
   spec: FineTuneScheduleSpec
+  /** The schedule's name: the model's name must be its own. Missing in nights that an older Temper began. */
+  schedule?: string
   /** When the night began, ISO 8601: the only clock of a night. */
   at: string
 }
@@ -63,6 +65,7 @@ export async function lookForRows(context: StageContext, input: LookInput): Prom
   const { base, spec } = input
   const { fineTune, newData } = spec
   const name = fineTune.publish.name
+  if (input.schedule !== undefined) await claimName(store, name, input.schedule)
   const champion = await championOf(store, name)
   if (champion !== undefined && champion.base.digest !== base.digest) {
     throw new InputError(
