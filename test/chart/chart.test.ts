@@ -287,11 +287,15 @@ describe('the chart', { skip, timeout: 120_000 }, () => {
         'list core/nodes',
         'list core/pods',
         'list temper.dev/finetunes',
+        'list temper.dev/finetuneschedules',
         'patch core/pods',
         'patch temper.dev/finetunes',
         'patch temper.dev/finetunes/status',
+        'patch temper.dev/finetuneschedules',
+        'patch temper.dev/finetuneschedules/status',
         `update coordination.k8s.io/leases ${controller}`,
         'watch temper.dev/finetunes',
+        'watch temper.dev/finetuneschedules',
       ])
       assert.deepEqual(await calls(controller, 'default'), ['list core/nodes'])
       assert.deepEqual(await calls('t-temper-worker', 'team'), [])
