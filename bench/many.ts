@@ -13,6 +13,7 @@ import { writeTinyModel } from '../test/support/tiny-model.ts'
 import { type FineTuneJob, trainingWorkflowId } from '../workflows/job.ts'
 import { CPU_TRAINING_QUEUE } from '../workflows/queues.ts'
 import { type JobTimes, jobTimes, median, sum } from './job-times.ts'
+import { cpuOf } from './cpu-of.ts'
 import { memoryOf } from './memory-of.ts'
 
 const OPTIONS = {
@@ -60,6 +61,7 @@ export async function benchMany(args: string[]): Promise<void> {
       await client.workflow.getHandle(jobIdOf(`alone-${index}`)).result()
     }
     const memory = [memoryOf(pid)]
+    const cpuBefore = cpuOf(pid)
     const startedAt = Date.now()
     const names = Array.from({ length: jobs }, (_, index) => `many-${index}`)
     for (let at = 0; at < jobs; at += SUBMIT_AT_ONCE)
@@ -74,6 +76,7 @@ export async function benchMany(args: string[]): Promise<void> {
       await sleep(LOOK_EVERY_MILLISECONDS)
     }
     const seconds = (Date.now() - startedAt) / 1000
+    const cpu = cpuOf(pid)
     const times: JobTimes[] = []
     for (let index = 0; index < alone; index++) times.push(await jobTimes(client, jobIdOf(`alone-${index}`)))
     const events: number[] = []
@@ -97,6 +100,11 @@ export async function benchMany(args: string[]): Promise<void> {
       stages: Object.fromEntries(
         stages.map((name) => [name, round(median(times.map(({ stages }) => stages[name] ?? 0)))]),
       ),
+      /** A job's CPU seconds: in the worker's process, and in the children of its stages. */
+      cpuSeconds: {
+        worker: round((cpu.own - cpuBefore.own) / jobs),
+        children: round((cpu.children - cpuBefore.children) / jobs),
+      },
       events: [Math.min(...events), Math.max(...events)],
       workerMiB: {
         before: memory[0],
