@@ -17,19 +17,17 @@ export const image: ClusterCase = {
 }
 
 async function run(place: Surroundings, say: (line: string) => void): Promise<void> {
-  const first = await build(join(place.folder, 'clone-one'), say)
-  const second = await build(join(place.folder, 'another', 'clone-two'), say)
-  assert.equal(first.digest, second.digest)
-  assert.equal(first.revision, (await git(root, 'rev-parse', 'HEAD')).trim())
-  say(`digest ${first.digest}`)
+  const commit = (await git(root, 'rev-parse', 'HEAD')).trim()
+  const first = await build(commit, join(place.folder, 'clone-one'), say)
+  const second = await build(commit, join(place.folder, 'another', 'clone-two'), say)
+  assert.equal(first, second)
+  say(`commit ${commit}: digest ${first}`)
 }
 
 /** In a clone without any package installed: nothing of this checkout's node_modules can get in. */
-async function build(
-  clone: string,
-  say: (line: string) => void,
-): Promise<{ digest: string; revision: string }> {
+async function build(commit: string, clone: string, say: (line: string) => void): Promise<string> {
   await git(root, 'clone', '--quiet', '--no-hardlinks', '.', clone)
+  await git(clone, 'checkout', '--quiet', '--detach', commit)
   const began = performance.now()
   const output = await runCommand(
     process.execPath,
@@ -45,7 +43,7 @@ async function build(
   )
   const digest = /sha256:[0-9a-f]{64}/.exec(output.trim().split('\n').at(-1) ?? '')?.[0] ?? ''
   assert.notEqual(digest, '')
-  return { digest, revision: (await git(clone, 'rev-parse', 'HEAD')).trim() }
+  return digest
 }
 
 function git(folder: string, ...args: string[]): Promise<string> {
