@@ -34,8 +34,8 @@ the job (\`temper run\` after its end) and a resumed pause begin anew. The other
 ## Out of memory
 
 The next attempt takes half the rows at once (or the next smaller divisor) and accumulates over twice as many micro-batches, so that
-a step keeps its rows, its rate and its checkpoints; down to one row. In the layout \`whole\` the next rung is the layout
-\`by-layer\`, which holds one layer's intermediate values at a time: that is what gradient checkpointing is here. After that training begins
+a step keeps its rows, its rate and its checkpoints; down to one row. In the layout \`whole\` the next rung is the layout \`by-layer\`,
+which holds one layer's intermediate values at a time; then \`spec.train.gradientCheckpointing\` goes to \`selective\` and \`full\`. After that training begins
 on the next queue of \`spec.train.largerQueues\`, from the newest checkpoint, with the micro-batch that the spec says. The adapter then
 differs in its last bits from an undisturbed run, since sums run in another order, and its summary says \`exact: false\`. Evaluation,
 merging and quantising measure with half the rows of \`spec.eval.batchSize\` at once, down to one; that changes no result.

@@ -44,8 +44,8 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
     attemptOptions(job.queue, job.heartbeatSeconds),
   )
   const avoidNodes: string[] = []
-  const { perDeviceTrainBatchSize: microBatchRows, layout } = input.base.training
-  const [, ...smaller] = memoryLadder({ microBatchRows, layout })
+  const { perDeviceTrainBatchSize: microBatchRows, layout, gradientCheckpointing } = input.base.training
+  const [, ...smaller] = memoryLadder({ microBatchRows, layout, gradientCheckpointing })
   const attempts: TrainingAttempts = { attempts: 0, failures: { ...job.failures } }
   return withRetries(
     {

@@ -11,6 +11,9 @@ export function failureTexts({ failure, failures, relief, avoidNodes, summary }:
   const setAside = (summary?.quarantined ?? []) as { name: string; reason: string }[]
   for (const { name, reason } of setAside) lines.push(`checkpoint ${name} was set aside: ${reason}`)
   if (avoidNodes) lines.push(`nodes to avoid: ${avoidNodes.join(', ')}`)
-  if (relief) lines.push(`for want of memory: ${relief.microBatchRows} rows at once, layout ${relief.layout}`)
+  if (relief)
+    lines.push(
+      `for want of memory: ${relief.microBatchRows} rows at once, layout ${relief.layout}, gradient checkpointing ${relief.gradientCheckpointing ?? 'as before'}`,
+    )
   return lines
 }

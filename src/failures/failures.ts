@@ -46,7 +46,7 @@ export const FAILURES: Record<FailureKind, FailureEntry> = {
     evidence:
       "exit code 12; SIGKILL while the cgroup's oom_kill counter rose; container reason OOMKilled; event OOMKilling; an eviction for memory; words of a failed allocation (ONNX Runtime, V8, CUDA)",
     answer:
-      'the memory ladder: half the micro-batch at the same effective batch, down to one row; then the layout by-layer; then the next queue of `spec.train.largerQueues`',
+      'the memory ladder: half the micro-batch at the same effective batch, down to one row; then the layout by-layer; then more of a layer computed again; then the next queue of `spec.train.largerQueues`',
     shown:
       'the micro-batch, layout and queue of the attempt; when the ladder ends, that it needs a larger machine',
     fault: 'user',

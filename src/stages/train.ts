@@ -83,11 +83,12 @@ function resultSettings(settings: TrainSettings): Partial<TrainSettings> {
 /** Fewer rows at once and as many more micro-batches: a step keeps its rows, so checkpoints of either fit the other. */
 function relieved(settings: TrainSettings, relief: MemoryRung | undefined): TrainSettings {
   if (relief === undefined) return settings
-  const { microBatchRows, layout } = relief
+  const { microBatchRows, layout, gradientCheckpointing = settings.gradientCheckpointing } = relief
   const { perDeviceTrainBatchSize: rows, gradientAccumulationSteps: accumulation } = settings
   return {
     ...settings,
     layout,
+    gradientCheckpointing,
     perDeviceTrainBatchSize: microBatchRows,
     gradientAccumulationSteps: accumulation * (rows / microBatchRows),
   }

@@ -48,6 +48,8 @@ export interface FaultJobOptions {
   train?: Record<string, unknown>
   /** Rows other than those of every case: the text of a JSON Lines file. */
   rows?: string
+  /** With every stage that there is; other jobs write no quantised file and answer no question. */
+  isWhole?: boolean
   /** With rows of up to 1024 tokens, evaluated one by one. */
   isLong?: boolean
   /** Seconds for the whole run, far beyond what it needs: reaching it is a failure, never a measurement. */
@@ -100,6 +102,11 @@ export class FaultJob {
     return new FaultJob(place, lane, options, { proxy: await s3Proxy(endpoint), store })
   }
 
+  /** Credentials that may read and not write. */
+  get reader() {
+    return this.#place.s3.reader
+  }
+
   get jobId(): string {
     return jobIdOf(this.name)
   }
@@ -142,7 +149,7 @@ export class FaultJob {
     rows: string | undefined,
     moreOfTrain: Record<string, unknown>,
   ): Promise<void> {
-    const { steps, heartbeatSeconds, checkpoint, train, isLong } = this.#options
+    const { steps, heartbeatSeconds, checkpoint, train, isLong, isWhole } = this.#options
     const file = join(this.root, 'rows.jsonl')
     if (rows !== undefined) {
       mkdirSync(this.root, { recursive: true })
@@ -166,8 +173,8 @@ export class FaultJob {
             ...train,
             ...moreOfTrain,
           },
-          eval: { samples: 1, maxNewTokens: 4, ...(isLong && { batchSize: 1 }) },
-          quantize: { maxLossIncrease: 1 },
+          eval: { samples: isWhole ? 1 : 0, maxNewTokens: 4, ...(isLong && { batchSize: 1 }) },
+          quantize: { formats: isWhole ? ['gguf-q8_0'] : [], maxLossIncrease: 1 },
         },
       },
       'a fault case',

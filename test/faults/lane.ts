@@ -21,6 +21,19 @@ export interface Lane {
 }
 
 const LOOK_MILLISECONDS = 500
+const MAX_STARTS = 60
+
+/** A port without a listener may be held for a moment by one of those who try to connect to it. */
+async function startAgain<T>(start: () => Promise<T>): Promise<T> {
+  for (let starts = 1; ; starts++) {
+    try {
+      return await start()
+    } catch (error) {
+      if (starts === MAX_STARTS) throw error
+      await sleep(LOOK_MILLISECONDS)
+    }
+  }
+}
 
 export async function openLane(): Promise<Lane> {
   const root = mkdtempSync(join(tmpdir(), 'temper-faults-lane-'))
@@ -63,7 +76,7 @@ export async function openLane(): Promise<Lane> {
       isMeant = true
       process.kill(pid, 'SIGKILL')
       while (identifyProcess(pid) !== undefined) await sleep(20)
-      server = await start(Number(address.split(':')[1]))
+      server = await startAgain(() => start(Number(address.split(':')[1])))
       isMeant = false
     },
     async close() {

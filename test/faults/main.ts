@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { boundaries } from './cases/boundaries.ts'
+import { configuration } from './cases/configuration.ts'
 import { damage } from './cases/damage.ts'
 import { kills } from './cases/kills.ts'
 import { load } from './cases/load.ts'
@@ -55,7 +56,7 @@ async function run(): Promise<number> {
   const short = values.quick ? 2 : 3
   const heartbeatSeconds = { short, measured: values.quick ? short : await chartHeartbeatSeconds() }
   const parts = values.part?.split(',') ?? PARTS
-  const planned: PlannedRun[] = [kills, boundaries, owners, network, damage, memory, load]
+  const planned: PlannedRun[] = [kills, boundaries, owners, network, damage, configuration, memory, load]
     .flat()
     .filter(({ part }) => parts.includes(part))
     .filter(({ isQuick, kind }) => (isQuick || !values.quick) && new RegExp(values.only).test(kind))

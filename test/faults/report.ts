@@ -57,8 +57,8 @@ ${notes(results)}
 
 - Steps of this job take a few milliseconds: recovery times hold the start of processes and of ONNX Runtime, not the loading of a
   large model.
-- A clock that is moved is moved for the worker and its trainer, by \`Date\` in JavaScript or by libfaketime for everything in their
-  processes; the servers keep theirs.
+- A clock that is moved is moved for the worker and its trainer (libfaketime, native code included; timers run as ever); the
+  servers keep theirs.
 `
 }
 

@@ -116,7 +116,14 @@ async function passed(planned: PlannedRun, at: Place): Promise<Measured> {
 
 /** The same job with nothing done to it, once for all runs that are held against it. */
 function undisturbedRun(options: FaultJobOptions, at: Place): Promise<Undisturbed> {
-  const { name: _, heartbeatSeconds: __, checkpoint: ___, limitSeconds: ____, ...recipe } = options
+  const {
+    name: _,
+    heartbeatSeconds: __,
+    checkpoint: ___,
+    limitSeconds: ____,
+    isWhole: _____,
+    ...recipe
+  } = options
   const key = JSON.stringify(recipe)
   const known = at.undisturbed.get(key)
   if (known) return known

@@ -118,6 +118,15 @@ describe(`s3:// behind faults (SEED=${SEED})`, { skip: missing ?? false }, () =>
     })
   })
 
+  test('a machine whose clock the server refuses is told so', async () => {
+    proxy.decide = () => ({ kind: 'answer', status: 403, code: 'RequestTimeTooSkewed' })
+    await assert.rejects(probeStore(store), (error) => {
+      assert.ok(error instanceof InputError, String(error))
+      assert.match(error.message, /the clock of this machine differs too much .*; set it right/)
+      return true
+    })
+  })
+
   test('a body that breaks off is asked for from where it stopped', async (t) => {
     const content = randomContent(300_000)
     const folder = await folderWith(t, { large: content })

@@ -96,6 +96,7 @@ describe('an attempt that fails', { timeout: 120_000 }, () => {
       { microBatchRows: 2, layout: 'whole' },
       { microBatchRows: 1, layout: 'whole' },
       { microBatchRows: 1, layout: 'by-layer' },
+      { microBatchRows: 1, layout: 'by-layer', gradientCheckpointing: 'full' },
     ])
   })
 

@@ -42,7 +42,7 @@ function killAtBoundaries(
     // Every share twice: before and after.
     runs: 2 * shares,
     isQuick: true,
-    options: { checkpoint: { everySteps: 60, everySeconds: 60, keepLast: 2 } },
+    options: { isWhole: true, checkpoint: { everySteps: 60, everySeconds: 60, keepLast: 2 } },
     async run(job, random, { number, isQuick }) {
       const isBefore = number % 2 === 1
       const share = Math.floor((number - 1) / 2)

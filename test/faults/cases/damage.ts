@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { keysOf, textOf } from '../../store/support/scratch.ts'
+import { fakeTime } from '../faketime.ts'
 import { type FaultCase, NotPossibleHere } from '../fault-case.ts'
 import type { FaultJob } from '../fault-job.ts'
 
@@ -89,24 +89,22 @@ const fullDisk: FaultCase = {
   },
 }
 
-const shiftClock = fileURLToPath(new URL('../shift-clock.ts', import.meta.url))
-
 /** The worker that goes on has another idea of the time than the one that was killed. */
 function clockMoved(hours: number): FaultCase {
   return {
     part: 'damage',
     kind: `clock moved by ${hours > 0 ? '+' : '−'}${Math.abs(hours)} h`,
-    what: 'the worker is killed and goes on with Date moved by an hour, in it and in its trainer',
+    what: 'the worker is killed and goes on with its clock moved by an hour, in all of its process and in its trainer',
     runs: 2,
     isQuick: false,
     async run(job, random) {
+      const moved = await fakeTime(hours)
       const worker = await job.worker()
       const after = Math.floor(random() * 150)
       await job.submit()
       await job.reach(`step ${after}`, ({ progress }) => progress.done > after)
       await worker.killForGood()
-      const NODE_OPTIONS = `--import=${shiftClock}`
-      await worker.start({ NODE_OPTIONS, CLOCK_SHIFT_HOURS: String(hours) })
+      await worker.start(moved)
       await job.finish()
       return {}
     },
