@@ -13,6 +13,8 @@ export interface GoModule {
   stagingVersion?: string
   /** Variables that the linker sets, package path and name to value: a program built outside its repository knows no version. */
   variables?: Record<string, string>
+  /** Further modules that a main.go of our own imports, name to version. */
+  also?: Record<string, string>
   /** The text of a main.go of our own, where the module's program has more in it than a test needs; its package is `.`. */
   source?: string
 }
@@ -91,6 +93,7 @@ async function downloadModule(from: GoModule): Promise<{ folder: string; goMod: 
 
 function moduleText(from: GoModule, goMod: GoMod): string {
   const lines = ['module temper.test/tools', `go ${goMod.Go}`, `require ${from.module} ${from.version}`]
+  for (const [name, version] of Object.entries(from.also ?? {})) lines.push(`require ${name} ${version}`)
   for (const { Path, Version } of goMod.Exclude ?? []) lines.push(`exclude ${Path} ${Version}`)
   for (const { Old, New } of goMod.Replace ?? []) {
     const isFolder = New.Path.startsWith('.')
