@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InputError } from '../errors.ts'
 import { type ArtifactRef, commitArtifact, findArtifact, stageDigest } from '../store/artifact.ts'
+import type { Lease } from '../store/lease.ts'
 import type { StageContext } from './stage-context.ts'
 import type { StageOutcome } from './stage-outcome.ts'
 
@@ -18,6 +19,11 @@ export interface StageRecipe {
 
 export type MadeArtifact<S extends object> = StageOutcome<S> & { ref: ArtifactRef }
 
+/** To be filled in by work that was done under a lease: a zombie then commits nothing. */
+interface CommitRights {
+  lease?: Lease
+}
+
 /**
  * Makes an artifact unless it is there: looks it up by digest, else lets `work` fill a scratch folder with its files and
  * commits them, the manifest last. If another attempt commits the same artifact first, that one counts.
@@ -25,7 +31,7 @@ export type MadeArtifact<S extends object> = StageOutcome<S> & { ref: ArtifactRe
 export async function runStage<S extends object>(
   context: StageContext,
   recipe: StageRecipe,
-  work: (outDir: string, digest: string) => Promise<S>,
+  work: (outDir: string, digest: string, commit: CommitRights) => Promise<S>,
 ): Promise<MadeArtifact<S>> {
   const { store, signal } = context
   const digest = stageDigest(recipe)
@@ -38,10 +44,11 @@ export async function runStage<S extends object>(
   const outDir = join(context.scratchDir, 'out')
   try {
     await mkdir(outDir, { recursive: true })
-    const summary = await work(outDir, digest)
+    const commit: CommitRights = {}
+    const summary = await work(outDir, digest, commit)
     signal.throwIfAborted()
     const attempt = context.attemptName
-    const manifest = await commitArtifact(store, { ...recipe, digest, attempt }, outDir, summary)
+    const manifest = await commitArtifact(store, { ...recipe, digest, attempt }, outDir, summary, commit)
     context.log({ level: 'info', message: 'committed', fields: { ...ref, files: manifest.files.length } })
     return { ref, skipped: false, summary: manifest.summary }
   } catch (error) {

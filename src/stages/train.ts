@@ -35,11 +35,11 @@ export type TrainOutcome = MadeArtifact<TrainSummary & { quarantined?: Quarantin
 export async function train(context: StageContext, input: TrainInput): Promise<TrainOutcome> {
   const { jobId, base, tokenized, continueFrom } = input
   const recipe = trainingRecipe(base, tokenized, continueFrom)
-  return runStage(context, recipe, async (outDir, digest) => {
+  return runStage(context, recipe, async (outDir, digest, commit) => {
     const { dir: tokenizedDir } = await openInput(context, tokenized)
     if (input.relief)
       context.log({ level: 'warn', message: 'smaller for want of memory', fields: { ...input.relief } })
-    const { summary } = await trainStage(
+    const { summary, lease } = await trainStage(
       {
         modelPath: await locateModel(context, base),
         origin: { baseModel: base.source.replace(/^hf:\/\//, ''), revision: base.revision },
@@ -56,6 +56,7 @@ export async function train(context: StageContext, input: TrainInput): Promise<T
       },
       childOptions(context),
     )
+    commit.lease = lease
     return summary
   })
 }

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import type { AdapterOrigin } from '../export/write-adapter.ts'
 import { trainingPrefix } from '../store/checkpoint-pointer.ts'
 import { quarantinedCheckpoints, type Quarantined } from '../store/checkpoints.ts'
-import { acquireLease, type LeaseClaim } from '../store/lease.ts'
+import { acquireLease, type Lease, type LeaseClaim } from '../store/lease.ts'
 import type { Store } from '../store/store.ts'
 import { runChild, type RunChildOptions } from './run-child.ts'
 import type { TrainSettings } from './train-settings.ts'
@@ -37,7 +37,7 @@ export interface TrainStage {
 export async function trainStage(
   stage: TrainStage,
   options: RunChildOptions,
-): Promise<{ files: string[]; summary: TrainSummary & { quarantined?: Quarantined[] } }> {
+): Promise<{ files: string[]; summary: TrainSummary & { quarantined?: Quarantined[] }; lease: Lease }> {
   const {
     modelPath,
     origin,
@@ -50,7 +50,8 @@ export async function trainStage(
     scratchDir,
     outDir,
   } = stage
-  const { epoch, attempt } = await acquireLease(store, jobId, stage.attempt, stage.claim)
+  const lease = await acquireLease(store, jobId, stage.attempt, stage.claim)
+  const { epoch, attempt } = lease
   const summary = await runChild(
     {
       kind: 'train',
@@ -68,5 +69,5 @@ export async function trainStage(
   )
   const quarantined = await quarantinedCheckpoints(store, trainingPrefix(jobId, digest))
   const found = quarantined.length > 0 && { quarantined }
-  return { files: await readdir(outDir), summary: { ...summary, ...found } }
+  return { files: await readdir(outDir), summary: { ...summary, ...found }, lease }
 }
