@@ -14,7 +14,7 @@ import { owners } from './cases/owners.ts'
 import { PARTS } from './fault-case.ts'
 import { chartHeartbeatSeconds } from './chart-heartbeat.ts'
 import { faultsReport, type SavedPart } from './report.ts'
-import { type PlannedRun, runCases } from './run-cases.ts'
+import { type FaultResult, type PlannedRun, runCases } from './run-cases.ts'
 
 // npm run faults -- [--seed N] [--quick] [--part NAME,…] [--only EXPRESSION] [--runs N]
 // The whole run writes docs/faults.md. In parts: --part kills --save FOLDER …, then --report FOLDER. Last line: N passed, N failed.
@@ -68,21 +68,24 @@ async function run(): Promise<number> {
   const began = performance.now()
   // Killed workers are mostly waited for; more lanes than cores cost little.
   const lanes = Math.min(planned.length, Number(values.lanes ?? 4))
-  const results = await runCases(planned, { seed, isQuick: values.quick, heartbeatSeconds, lanes, say })
-  const saved: SavedPart = {
+  const savedAs = (found: readonly FaultResult[]): SavedPart => ({
     seed,
     heartbeatSeconds,
     minutes: (performance.now() - began) / 60_000,
     machine: `${cpus().length} cores`,
-    results,
-  }
-  if (values.save !== undefined) {
-    await mkdir(values.save, { recursive: true })
-    const name = `${[parts.join('-'), values.only.replaceAll(/\W+/g, '-')].filter(Boolean).join('-')}.json`
-    await writeFile(join(values.save, name), JSON.stringify(saved, null, 2))
-  }
+    results: [...found],
+  })
+  const name = `${[parts.join('-'), values.only.replaceAll(/\W+/g, '-')].filter(Boolean).join('-')}.json`
+  const results = await runCases(planned, {
+    ...{ seed, isQuick: values.quick, heartbeatSeconds, lanes, say },
+    async done(found) {
+      if (values.save === undefined) return
+      await mkdir(values.save, { recursive: true })
+      await writeFile(join(values.save, name), JSON.stringify(savedAs(found), null, 2))
+    },
+  })
   const isWhole = !values.quick && values.only === '' && values.part === undefined
-  if (isWhole) await writeFile(page, faultsReport([saved]))
+  if (isWhole) await writeFile(page, faultsReport([savedAs(results)]))
   const failed = results.filter(({ verdict }) => verdict.state === 'failed')
   for (const { kind, run: number } of failed) say(`failed with --seed ${seed}: ${kind}, run ${number}`)
   const count = (state: string) => results.filter(({ verdict }) => verdict.state === state).length

@@ -13,6 +13,8 @@ export interface RunOptions {
   heartbeatSeconds: { measured: number; short: number }
   lanes: number
   say(line: string): void
+  /** Hears of all results so far whenever there is one more: a run that is stopped has not been for nothing. */
+  done(results: readonly FaultResult[]): Promise<void>
 }
 
 export interface PlannedRun {
@@ -51,6 +53,7 @@ export async function runCases(planned: readonly PlannedRun[], options: RunOptio
         const result = await runOne(next, { ...options, place, lane, undisturbed })
         results.push(result)
         options.say(lineOf(result))
+        await options.done(results)
       }
     }
     await Promise.all(lanes.map(serve))
