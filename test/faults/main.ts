@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { format, resolveConfig } from 'prettier'
 import { boundaries } from './cases/boundaries.ts'
 import { configuration } from './cases/configuration.ts'
 import { damage } from './cases/damage.ts'
@@ -47,9 +48,14 @@ if (values.report !== undefined) {
   const parts = await Promise.all(
     files.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as SavedPart),
   )
-  await writeFile(page, faultsReport(parts))
+  await writePage(parts)
   say(`${page} is made from ${files.length} files`)
 } else process.exit(await run())
+
+async function writePage(parts: readonly SavedPart[]): Promise<void> {
+  const style = await resolveConfig(page)
+  await writeFile(page, await format(faultsReport(parts), { ...style, parser: 'markdown' }))
+}
 
 async function run(): Promise<number> {
   const seed = Number(values.seed)
@@ -85,7 +91,7 @@ async function run(): Promise<number> {
     },
   })
   const isWhole = !values.quick && values.only === '' && values.part === undefined
-  if (isWhole) await writeFile(page, faultsReport([savedAs(results)]))
+  if (isWhole) await writePage([savedAs(results)])
   const failed = results.filter(({ verdict }) => verdict.state === 'failed')
   for (const { kind, run: number } of failed) say(`failed with --seed ${seed}: ${kind}, run ${number}`)
   const count = (state: string) => results.filter(({ verdict }) => verdict.state === state).length

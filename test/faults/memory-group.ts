@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -48,6 +48,10 @@ export async function memoryGroup(name: string, bytes: number): Promise<MemoryGr
   // Version 1 limits memory and swap together, version 2 swap alone; without swap the file may be missing.
   if (existsSync(join(folder, found.swap)))
     writeFileSync(join(folder, found.swap), found.swap === 'memory.swap.max' ? '0' : String(bytes))
+  // Of a run that failed before its worker had ended.
+  process.once('exit', () => {
+    if (existsSync(folder)) rmdirSync(folder)
+  })
   const read = (file: string) => readFileSync(join(folder, file), 'utf8')
   return {
     folder,
