@@ -66,7 +66,7 @@ const diverging: FaultCase = {
     await job.finish()
     const { rollbacks = [], lastLoss } = await job.trainingSummary()
     assert(rollbacks.length > 0, 'training went back')
-    assert(Number.isFinite(lastLoss), 'it ended with a finite loss')
+    assert(lastLoss !== undefined && Number.isFinite(lastLoss), 'it ended with a finite loss')
     return { note: `went back ${rollbacks.length} times, last loss ${lastLoss.toFixed(3)}` }
   },
 }
