@@ -13,6 +13,7 @@ import { identifyProcess } from '../../src/local/process-identity.ts'
 import { acquireLease } from '../../src/store/lease.ts'
 import type { ChildEvidence } from '../../src/train/run-child.ts'
 import { STALL_LIMITS } from '../../src/train/stall-watch.ts'
+import type { TrainSettings } from '../../src/train/train-settings.ts'
 import { trainStage } from '../../src/train/train-stage.ts'
 import { type Attempt, TINY_MODEL, TINY_STEPS, TinyTraining } from './tiny-training.ts'
 
@@ -33,14 +34,19 @@ function assertSame(attempt: Attempt): void {
 }
 
 /** Kills the child of a running attempt with this signal as soon as it reports this step; the error that comes of it. */
-async function killAt(training: TinyTraining, step: number, signal: NodeJS.Signals): Promise<Error> {
+async function killAt(
+  training: TinyTraining,
+  step: number,
+  signal: NodeJS.Signals,
+  change: Partial<TrainSettings> = {},
+): Promise<Error> {
   let killed = false
   const onProgress = (progress: { step: number; phase: string }) => {
     if (killed || progress.phase !== 'train' || progress.step < step) return
     killed = true
     process.kill(training.pid(), signal)
   }
-  return training.attempt({ onProgress }).then(
+  return training.attempt({ onProgress }, change).then(
     () => assert.fail(`the child ended before it was killed at step ${step}`),
     (error: Error) => error,
   )
@@ -79,6 +85,18 @@ test('killed with SIGKILL at three steps, the job ends with the same adapter, bi
   const last = await training.attempt()
   assert.ok((last.summary.resumedFromStep as number) >= 4)
   assertSame(last)
+})
+
+test('fast, killed with SIGKILL: the resumed run finds the same smoothing factors, and the same adapter', async (t) => {
+  const fast = { precision: 'fast', maxSteps: 12 } as const
+  const whole = await (await TinyTraining.create(t)).attempt({}, fast)
+  assert.ok(!whole.adapter.equals(undisturbed.adapter))
+  const training = await TinyTraining.create(t)
+  assert.ok((await killAt(training, 6, 'SIGKILL', fast)) instanceof TransientError)
+  const last = await training.attempt({}, fast)
+  assert.ok((last.summary.resumedFromStep as number) >= 4)
+  assert.ok(last.adapter.equals(whole.adapter))
+  assert.deepEqual(untimed(last), untimed(whole))
 })
 
 test('asked to stop, the child saves its last step and the next attempt goes on from it', async (t) => {
