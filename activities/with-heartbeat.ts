@@ -1,5 +1,6 @@
+import { hostname } from 'node:os'
 import { Context } from '@temporalio/activity'
-import type { StageProgress } from '../src/stages/stage-progress.ts'
+import type { StageProgress, WorkerPlace } from '../src/stages/stage-progress.ts'
 import type { Clock } from '../src/train/clock.ts'
 
 /** The SDK passes on at most what its throttle allows; this is how often it is offered something. */
@@ -10,6 +11,12 @@ const BEAT_MILLISECONDS = 500
  */
 const STALL_MILLISECONDS = 30 * 60_000
 
+/** On a cluster the chart names the node. */
+const place: WorkerPlace = {
+  host: hostname(),
+  ...(process.env.NODE_NAME && { node: process.env.NODE_NAME }),
+}
+
 /** Runs `work` under a heartbeat that carries its latest progress, for as long as that progress is fresh. */
 export async function withHeartbeat<T>(
   clock: Clock,
@@ -19,7 +26,7 @@ export async function withHeartbeat<T>(
   let latest: StageProgress | undefined
   let latestAt = clock.now()
   const beat = (): void => {
-    if (clock.now() - latestAt < STALL_MILLISECONDS) context.heartbeat(latest)
+    if (clock.now() - latestAt < STALL_MILLISECONDS) context.heartbeat(latest && { ...latest, worker: place })
   }
   beat()
   const timer = setInterval(beat, BEAT_MILLISECONDS)

@@ -2,6 +2,7 @@ import { temperVersion } from '../src/temper-version.ts'
 import { Command } from 'commander'
 import { addCancelCommand } from './commands/cancel.ts'
 import { addDownCommand } from './commands/down.ts'
+import { addFleetCommand } from './commands/fleet.ts'
 import { addHistoryCommand } from './commands/history.ts'
 import { addListCommand } from './commands/list.ts'
 import { addLogsCommand } from './commands/logs.ts'
@@ -32,6 +33,7 @@ export function createProgram(): Command {
     addListCommand,
     addStatusCommand,
     addLogsCommand,
+    addFleetCommand,
     addPauseCommand,
     addResumeCommand,
     addRetryCommand,

@@ -3,6 +3,7 @@ import { InputError } from '../src/errors.ts'
 import type { StageProgress } from '../src/stages/stage-progress.ts'
 import {
   ATTEMPTS_MEMO,
+  type JobPriority,
   type JobStatus,
   SPEC_MEMO,
   STATUS_MEMO,
@@ -26,12 +27,15 @@ export interface JobView {
   stages: StageStatus[]
   /** It waits for `temper resume`, or is about to. */
   isPaused: boolean
+  priority?: JobPriority
   /** Of the stage that runs now, from its last heartbeat. */
   progress?: StageProgress
   /** Whether a worker has taken up the stage that is due. */
   isWorkedOn: boolean
   /** Which worker that is: `pid@host`. */
   workerIdentity?: string
+  /** Since when. */
+  workerSince?: Date
   /** Somebody has cancelled it, and it saves its state. */
   isStopping?: true
 }
@@ -82,6 +86,7 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
     startedAt: description.startTime,
     stages: status?.stages ?? [],
     isPaused: status?.paused ?? false,
+    ...(status?.priority && { priority: status.priority }),
     isWorkedOn: false,
     ...(description.raw.workflowExtendedInfo?.cancelRequested && { isStopping: true }),
     ...(description.closeTime && { closedAt: description.closeTime }),
@@ -96,7 +101,7 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
   return { ...view, ...pending }
 }
 
-type Pending = Pick<JobView, 'progress' | 'isWorkedOn' | 'workerIdentity'>
+type Pending = Pick<JobView, 'progress' | 'isWorkedOn' | 'workerIdentity' | 'workerSince'>
 type RawDescription = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>['raw']
 
 /** Training is a workflow of its own: its attempts and its heartbeats stand there. */
@@ -106,6 +111,7 @@ async function lookAtTraining(client: Client, jobId: string, stage: StageStatus)
     const attempts = child.memo?.[ATTEMPTS_MEMO] as TrainingAttempts | undefined
     if (attempts !== undefined) {
       stage.attempts = attempts.attempts
+      if (attempts.recoveries) stage.recoveries = attempts.recoveries
       if (attempts.failure) stage.failure = attempts.failure
       if (attempts.relief) stage.relief = attempts.relief
       if (attempts.avoidNodes) stage.avoidNodes = attempts.avoidNodes
@@ -120,15 +126,24 @@ async function lookAtTraining(client: Client, jobId: string, stage: StageStatus)
   }
 }
 
+type PendingActivity = NonNullable<RawDescription['pendingActivities']>[number]
+
 function pendingOf(raw: RawDescription): Pending {
-  const [activity] = raw.pendingActivities ?? []
+  // An attempt that was given up for lost is pending until its heartbeat is missed: the newest one counts.
+  const activity = (raw.pendingActivities ?? []).reduce<PendingActivity | undefined>(
+    (newest, one) =>
+      newest === undefined || Number(one.activityId) > Number(newest.activityId) ? one : newest,
+    undefined,
+  )
   if (activity === undefined) return { isWorkedOn: false }
   const [payload] = activity.heartbeatDetails?.payloads ?? []
   const progress = payload ? defaultPayloadConverter.fromPayload<StageProgress | null>(payload) : null
-  const isWorkedOn = (activity.lastStartedTime ?? undefined) !== undefined
+  const since = activity.lastStartedTime
+  const isWorkedOn = (since ?? undefined) !== undefined
   return {
     isWorkedOn,
     ...(isWorkedOn && activity.lastWorkerIdentity && { workerIdentity: activity.lastWorkerIdentity }),
+    ...(since && { workerSince: new Date(Number(since.seconds) * 1000 + (since.nanos ?? 0) / 1e6) }),
     ...(progress && { progress }),
   }
 }

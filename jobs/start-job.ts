@@ -24,6 +24,7 @@ export async function startJob(
       args: [job],
       memo: { [SPEC_MEMO]: specDigest },
       ...(job.searchAttributes && { searchAttributes: { [JOB_ATTRIBUTE]: [name] } }),
+      ...(job.priority && { priority: job.priority }),
       workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
     })

@@ -5,7 +5,6 @@ import {
   CustomObjectsApi,
   type KubeConfig,
   PatchStrategy,
-  type V1Node,
   setHeaderOptions,
 } from '@kubernetes/client-node'
 import { ConflictError } from '../src/errors.ts'
@@ -13,8 +12,6 @@ import { type FineTuneResource, type FineTuneStatus, GROUP, PLURAL, VERSION } fr
 import type { EventText, FineTunes } from './fine-tunes.ts'
 
 const MANAGER = 'temper-controller'
-/** Nodes change slowly, and are asked for only by jobs that wait. */
-const NODES_MILLISECONDS = 30_000
 /** What the API server takes as an event's message. */
 const MAX_MESSAGE = 1024
 const CONFLICT = 409
@@ -26,10 +23,10 @@ interface FineTunesOptions {
 
 /** FineTunes through a real API server. */
 export class ApiFineTunes implements FineTunes {
+  readonly dropped = new Set<string>()
   readonly #custom: CustomObjectsApi
   readonly #core: CoreV1Api
   readonly #options: FineTunesOptions
-  #nodes: { at: number; items: Promise<V1Node[]> } | undefined
 
   constructor(config: KubeConfig, options: FineTunesOptions) {
     this.#custom = config.makeApiClient(CustomObjectsApi)
@@ -37,7 +34,18 @@ export class ApiFineTunes implements FineTunes {
     this.#options = options
   }
 
-  applyStatus(resource: FineTuneResource, status: FineTuneStatus): Promise<FineTuneResource> {
+  async applyStatus(resource: FineTuneResource, status: FineTuneStatus): Promise<FineTuneResource> {
+    for (;;) {
+      const known = Object.fromEntries(Object.entries(status).filter(([field]) => !this.dropped.has(field)))
+      try {
+        return await this.#apply(resource, known)
+      } catch (error) {
+        if (!this.#drop(error)) throw error
+      }
+    }
+  }
+
+  #apply(resource: FineTuneResource, status: object): Promise<FineTuneResource> {
     const { apiVersion, kind, metadata } = resource
     const { name, namespace, resourceVersion } = metadata
     return onConflict(() =>
@@ -51,6 +59,17 @@ export class ApiFineTunes implements FineTunes {
         setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
       ),
     )
+  }
+
+  /** An older CRD takes no field that it does not know: it is left out from now on, and that is said once. */
+  #drop(error: unknown): boolean {
+    const [, field] = /\.status\.(\w+)[^:]*: field not declared in schema/.exec(bodyOf(error)) ?? []
+    if (field === undefined || this.dropped.has(field)) return false
+    this.dropped.add(field)
+    this.#options.log(
+      `the cluster does not know status.${field}: its CRD is older than this controller; apply the chart's crds folder`,
+    )
+    return true
   }
 
   setFinalizers(resource: FineTuneResource, finalizers: string[]): Promise<FineTuneResource> {
@@ -94,15 +113,6 @@ export class ApiFineTunes implements FineTunes {
       this.#options.log(`event ${reason} of ${namespace}/${name} is lost: ${(error as Error).message}`)
     }
   }
-
-  async nodes(): Promise<V1Node[]> {
-    const now = this.#options.now().getTime()
-    if (this.#nodes === undefined || now - this.#nodes.at > NODES_MILLISECONDS) {
-      this.#nodes = { at: now, items: this.#core.listNode().then(({ items }) => items) }
-      this.#nodes.items.catch(() => (this.#nodes = undefined))
-    }
-    return this.#nodes.items
-  }
 }
 
 function placeOf({ metadata: { name, namespace } }: FineTuneResource) {
@@ -118,4 +128,9 @@ async function onConflict(call: () => Promise<unknown>): Promise<FineTuneResourc
     }
     throw error
   }
+}
+
+function bodyOf(error: unknown): string {
+  if (!(error instanceof ApiException)) return ''
+  return typeof error.body === 'string' ? error.body : JSON.stringify(error.body)
 }

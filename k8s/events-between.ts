@@ -7,8 +7,9 @@ export function eventsBetween(before: FineTuneStatus | undefined, after: FineTun
   if (after.stage !== before?.stage && after.stages?.some(({ name }) => name === after.stage)) {
     events.push({ type: 'Normal', reason: 'StageStarted', message: `Stage ${after.stage} runs.` })
   }
-  for (const recovery of after.recoveries?.slice(before?.recoveries?.length ?? 0) ?? []) {
-    const { stage, attempt, kind, evidence } = recovery
+  const told = new Set(before?.recoveries?.map(({ stage, attempt, time }) => `${stage} ${attempt} ${time}`))
+  for (const { stage, attempt, time, kind, evidence } of after.recoveries ?? []) {
+    if (told.has(`${stage} ${attempt} ${time}`)) continue
     const message = `Attempt ${attempt} of ${stage} failed (${kind}) and is tried again: ${evidence}`
     events.push({ type: 'Warning', reason: 'Recovered', message })
   }
@@ -29,8 +30,10 @@ function isBad({ type, status }: Condition): boolean {
     case 'Failed':
     case 'Recovering':
     case 'Waiting':
+    case 'OverBudget':
       return status === 'True'
     case 'TemporalReachable':
+    case 'StoreReachable':
       return status === 'False'
     case 'Complete':
     case 'Suspended':

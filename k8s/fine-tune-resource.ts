@@ -1,4 +1,5 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node'
+import type { JobPriority } from '../workflows/job.ts'
 import { API_VERSION, type FineTuneDocument } from '../src/spec/fine-tune.ts'
 
 const [group = '', version = ''] = API_VERSION.split('/')
@@ -16,12 +17,31 @@ export interface FineTuneResource {
     suspend?: boolean
     /** Name of the fleet to train on. */
     fleet?: string
+    priority?: JobPriority
+    budget?: Budget
   }
   status?: FineTuneStatus
 }
 
+/** What a job's training may use up before it is paused. */
+export interface Budget {
+  /** Seconds that its training holds a machine, times the GPUs of it. */
+  gpuSeconds?: number
+  /** In the currency of the fleets' pricePerHour. */
+  cost?: number
+  /** Failed attempts of training, of whatever kind. */
+  retries?: number
+}
+
 export type ConditionType =
-  'Complete' | 'Failed' | 'Suspended' | 'Recovering' | 'Waiting' | 'TemporalReachable'
+  | 'Complete'
+  | 'Failed'
+  | 'Suspended'
+  | 'OverBudget'
+  | 'Recovering'
+  | 'Waiting'
+  | 'TemporalReachable'
+  | 'StoreReachable'
 
 export interface Condition {
   type: ConditionType
@@ -41,6 +61,16 @@ export interface StageReport {
   completionTime?: string
   digest?: string
   message?: string
+}
+
+/** What the job's training has used up. */
+export interface Spent {
+  /** Of attempts that are over. */
+  gpuSeconds: number
+  /** Of the attempt that runs, by the time at which it was taken up. */
+  attempt?: { startTime: string; gpuSeconds: number }
+  /** As text: whole cents would lose a cheap fleet's minutes. */
+  cost?: string
 }
 
 export interface Recovery {
@@ -69,6 +99,9 @@ export interface FineTuneStatus {
     metrics: { name: string; value: string }[]
   }
   recoveries?: Recovery[]
+  spent?: Spent
+  /** Where the stage runs. */
+  worker?: { pod: string; node?: string }
   artifacts?: { stage: string; digest: string }[]
   published?: string
 }

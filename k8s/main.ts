@@ -5,10 +5,11 @@ import { temporalNamespace, temporalOptions } from '../jobs/temporal-options.ts'
 import { ApiFineTunes } from './api-fine-tunes.ts'
 import { ApiSchedules } from './api-schedules.ts'
 import { BusyPods } from './busy-pods.ts'
-import { type ControllerCounters, runController } from './controller.ts'
+import { ClusterView } from './cluster-view.ts'
+import { type ControllerCounters, type WorkerPods, runController } from './controller.ts'
 import { whileLeader } from './leader-lease.ts'
 import { runScheduleController } from './schedule-controller.ts'
-import { controllerSettings } from './settings.ts'
+import { type ControllerSettings, controllerSettings } from './settings.ts'
 import { runningTrainings } from './running-trainings.ts'
 import { TemporalJobs } from './temporal-jobs.ts'
 import { TemporalSchedules } from './temporal-schedules.ts'
@@ -60,10 +61,7 @@ async function main(signal: AbortSignal): Promise<void> {
       signal,
       async (leading) => {
         leads = true
-        const pods =
-          settings.workerSelector === undefined
-            ? undefined
-            : new BusyPods(config, settings.namespace, settings.workerSelector)
+        const workers = workerPods(config, settings)
         const now = () => new Date()
         try {
           await Promise.all([
@@ -79,8 +77,7 @@ async function main(signal: AbortSignal): Promise<void> {
                   address: options.address,
                   heartbeatSeconds: settings.heartbeatSeconds,
                 }),
-                seenOn: (uid, worker) => pods?.seenOn(uid, worker),
-                sweepPods: pods && (() => pods.sweep()),
+                workers,
                 now,
                 log,
                 counters,
@@ -116,6 +113,15 @@ async function main(signal: AbortSignal): Promise<void> {
     await connection.close()
     await health.close()
   }
+}
+
+function workerPods(
+  config: KubeConfig,
+  { namespace, workerSelector, cordons }: ControllerSettings,
+): WorkerPods | undefined {
+  if (workerSelector === undefined) return undefined
+  const cluster = new ClusterView({ config, namespace, workerSelector, cordons, log })
+  return { cluster, busy: new BusyPods(config, namespace, () => cluster.pods()) }
 }
 
 function log(message: string): void {

@@ -1,15 +1,20 @@
-import type { JobView } from '../jobs/job-view.ts'
+import type { V1Node, V1Pod } from '@kubernetes/client-node'
+import { isResting, type JobView } from '../jobs/job-view.ts'
 import { jobIdOf } from '../jobs/job-id.ts'
 import { InputError, TransientError } from '../src/errors.ts'
 import { resolveDocumentPaths } from '../src/spec/document-paths.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
+import type { JobPriority } from '../workflows/job.ts'
+import { canonicalJson } from '../src/store/canonical-json.ts'
 import { parseFineTune } from '../src/spec/parse-fine-tune.ts'
 import { eventsBetween } from './events-between.ts'
 import { isTrue } from './fine-tune-conditions.ts'
-import type { FineTuneResource } from './fine-tune-resource.ts'
+import type { Budget, ConditionType, FineTuneResource } from './fine-tune-resource.ts'
 import type { FineTunes } from './fine-tunes.ts'
 import { type Fleet, fleetOf, whyWaiting } from './fleets.ts'
 import type { Jobs } from './jobs.ts'
+import type { PodReporter } from './pod-reports.ts'
+import { checkBudget, overBudget, spentSoFar } from './spending.ts'
 import { StatusDraft } from './status-draft.ts'
 
 const FINALIZER = 'temper.dev/cancel-workflow'
@@ -25,6 +30,14 @@ export interface ReconcileParts {
   pollMilliseconds(): number
   /** Which worker a running job was last seen on; undefined: on none. */
   seenOn(uid: string, workerIdentity: string | undefined): void
+  /** What there is to tell jobs about their pods; undefined where nobody looks at pods. */
+  reporter: Pick<PodReporter, 'tell' | 'forget'> | undefined
+  /** Where that is allowed. */
+  cordon(node: string): Promise<void>
+  /** The cluster's nodes as they are now; undefined where they are not known yet. */
+  nodes(): V1Node[] | undefined
+  /** The workers' pods as they are now. */
+  pods(): V1Pod[]
 }
 
 /** While something is about to change. */
@@ -50,6 +63,21 @@ export async function reconcile(
     if (error instanceof TransientError) return step.unreachable(error)
     throw error
   }
+}
+
+/** How rarely a job that does not hear is told again. */
+const LONGEST_PATIENCE_MILLISECONDS = 300_000
+const ABANDON_MILLISECONDS = 10_000
+const INVALID = 'InvalidSpec'
+/** How src/store/s3-errors.ts begins what it says. */
+const STORE_WORDS = /^bucket \S+ at /
+
+interface Job {
+  name: string
+  spec: FineTuneSpec
+  fleet: Fleet
+  priority: JobPriority | undefined
+  budget: Budget
 }
 
 class Reconciliation {
@@ -79,7 +107,7 @@ class Reconciliation {
     }
     if (view === undefined || (view.state === 'cancelled' && this.#wasSuspended))
       return this.#start(job, view)
-    return this.#report(view, job.fleet)
+    return this.#report(view, job)
   }
 
   /** Says which server does not answer, and (by the condition's transition) since when. */
@@ -98,43 +126,56 @@ class Reconciliation {
   }
 
   get #wasSuspended(): boolean {
-    return isTrue(this.#resource.status?.conditions, 'Suspended')
+    return this.#was('Suspended')
+  }
+
+  #was(type: ConditionType): boolean {
+    return isTrue(this.#resource.status?.conditions, type)
+  }
+
+  /** Seldomer and seldomer: whom nobody hears, a signal every second would bury in history. */
+  #patience(type: ConditionType): number {
+    const { conditions } = this.#draft.status
+    const since = conditions.find((condition) => condition.type === type)?.lastTransitionTime ?? ''
+    const age = this.#parts.now().getTime() - Date.parse(since)
+    return Math.min(LONGEST_PATIENCE_MILLISECONDS, Math.max(SOON_MILLISECONDS, age / 2))
   }
 
   #hasEnded(): boolean {
     const { status } = this.#resource
-    const ended = isTrue(status?.conditions, 'Complete') || isTrue(status?.conditions, 'Failed')
-    return ended && status?.workflowId !== undefined
+    const failed = status?.conditions.find(({ type, status }) => type === 'Failed' && status === 'True')
+    const hasFailed = failed !== undefined && failed.reason !== INVALID
+    return status?.workflowId !== undefined && (hasFailed || isTrue(status.conditions, 'Complete'))
   }
 
-  #readSpec(): { name: string; spec: FineTuneSpec; fleet: Fleet } | undefined {
+  #readSpec(): Job | undefined {
     const { apiVersion, kind, metadata, spec: written } = this.#resource
-    const { suspend: _, fleet: fleetName, ...document } = written
+    const { suspend: _, fleet: fleetName, priority, budget = {}, ...document } = written
     try {
       const source = { apiVersion, kind, metadata: { name: metadata.name }, spec: document }
       const { name, spec } = parseFineTune(source, `FineTune ${metadata.namespace}/${metadata.name}`)
       const fleet = fleetOf(this.#parts.fleets, fleetName)
+      // A job under way is not failed by a budget that cannot be kept.
+      if (this.#resource.status?.workflowId === undefined) checkBudget(budget, fleet)
       this.#draft.clear('Failed', 'Accepted', 'The spec is valid.')
-      return { name, spec: resolveDocumentPaths(spec, this.#parts.dataRoot), fleet }
+      return { name, spec: resolveDocumentPaths(spec, this.#parts.dataRoot), fleet, priority, budget }
     } catch (error) {
       if (!(error instanceof InputError)) throw error
-      this.#draft.set('Failed', { status: 'True', reason: 'InvalidSpec', message: error.message })
+      this.#draft.set('Failed', { status: 'True', reason: INVALID, message: error.message })
       this.#draft.status.stage = 'failed'
       return undefined
     }
   }
 
   #reachable(): void {
-    this.#draft.clear('TemporalReachable', 'TemporalReachable', 'Temporal answers.')
-    const condition = this.#draft.status.conditions.find(({ type }) => type === 'TemporalReachable')
-    if (condition) this.#draft.set('TemporalReachable', { ...condition, status: 'True' })
+    this.#draft.reach('TemporalReachable', 'Temporal answers.')
   }
 
   async #suspend(view: JobView | undefined): Promise<number | undefined> {
     if (view) this.#draft.report(view)
     this.#draft.status.stage = 'suspended'
     delete this.#draft.status.completionTime
-    const isRunning = view?.state === 'running'
+    const isRunning = view?.state === 'running' && !isResting(view)
     this.#draft.set('Suspended', {
       status: 'True',
       reason: 'Suspended',
@@ -143,20 +184,18 @@ class Reconciliation {
         : 'Nothing runs; spec.suspend: false starts it.',
     })
     this.#draft.clear('Waiting', 'Suspended', 'Suspended.')
-    // Written before the cancellation: whoever finds the workflow cancelled must find out why.
+    // Written before the pause: whoever finds the job paused must find out why.
     await this.#write(undefined)
     if (!isRunning) {
       this.#parts.seenOn(this.#uid, undefined)
       return undefined
     }
-    if (!view.isStopping) await this.#parts.jobs.cancel(this.#uid)
-    return SOON_MILLISECONDS
+    if (view.isPaused) return SOON_MILLISECONDS
+    await this.#parts.jobs.pause(this.#uid)
+    return this.#patience('Suspended')
   }
 
-  async #start(
-    { name, spec, fleet }: { name: string; spec: FineTuneSpec; fleet: Fleet },
-    view: JobView | undefined,
-  ): Promise<number> {
+  async #start({ name, spec, fleet, priority }: Job, view: JobView | undefined): Promise<number> {
     const { status } = this.#draft
     status.stage = 'queued'
     status.workflowId = jobIdOf(this.#uid)
@@ -167,13 +206,16 @@ class Reconciliation {
       name,
       spec,
       trainingQueue: fleet.taskQueue,
+      priority,
       again: view !== undefined,
     })
     return SOON_MILLISECONDS
   }
 
-  async #report(view: JobView, fleet: Fleet): Promise<number | undefined> {
+  async #report(view: JobView, job: Job): Promise<number | undefined> {
     this.#draft.report(view)
+    const spent = spentSoFar(this.#resource.status?.spent, view, job.fleet, this.#parts.now())
+    if (spent) this.#draft.status.spent = spent
     // The cancellation of a suspended job has not ended yet: until it has, the job stays suspended.
     if (view.state === 'running' && view.isStopping && this.#wasSuspended) {
       this.#draft.status.stage = 'suspended'
@@ -183,10 +225,12 @@ class Reconciliation {
     this.#parts.seenOn(this.#uid, view.state === 'running' ? view.workerIdentity : undefined)
     switch (view.state) {
       case 'running':
+        await this.#tellOfPods(view)
         this.#recovering(view)
-        await this.#waiting(view, fleet)
-        return this.#write(this.#parts.pollMilliseconds())
+        this.#waiting(view, job.fleet)
+        return this.#steer(view, job)
       case 'completed':
+        this.#draft.reach('StoreReachable', 'The store answers.')
         this.#end('Complete', 'AllJobsCompleted', `Published ${this.#draft.status.published ?? 'the model'}.`)
         return this.#write(undefined)
       case 'failed':
@@ -201,14 +245,43 @@ class Reconciliation {
     }
   }
 
+  /** Pauses a job that has used up its budget, lets one go on that may, and gives it the priority that its spec says. */
+  async #steer(view: JobView, { budget, priority }: Job): Promise<number | undefined> {
+    const over = overBudget(budget, this.#draft.status.spent, view)
+    if (over !== undefined) {
+      const message = `Paused with its state saved: ${over}. Raise it and the job goes on.`
+      this.#draft.set('OverBudget', { status: 'True', reason: 'BudgetUsedUp', message })
+      await this.#write(undefined)
+      if (view.isPaused) return undefined
+      await this.#parts.jobs.pause(this.#uid)
+      return this.#patience('OverBudget')
+    }
+    // Resumed before that is written: nobody else would do it.
+    if (view.isPaused && (this.#wasSuspended || this.#was('OverBudget'))) {
+      await this.#parts.jobs.resume(this.#uid)
+    }
+    this.#draft.clear('OverBudget', 'WithinBudget', 'The budget holds.')
+    if (canonicalJson(priority ?? {}) !== canonicalJson(view.priority ?? {})) {
+      const isWaiting = !view.isWorkedOn
+      await this.#parts.jobs.setPriority(this.#uid, { priority: priority ?? {}, isWaiting })
+    }
+    return this.#write(this.#parts.pollMilliseconds())
+  }
+
   #end(type: 'Complete' | 'Failed', reason: string, message: string): void {
     this.#draft.set(type, { status: 'True', reason, message })
     this.#draft.clear('Recovering', reason, 'The job has ended.')
     this.#draft.clear('Waiting', reason, 'The job has ended.')
+    this.#draft.clear('OverBudget', reason, 'The job has ended.')
   }
 
   #recovering(view: JobView): void {
     const stage = view.stages.find(({ state }) => state === 'retrying')
+    const { kind: failed, message: words = '' } = stage?.failure ?? {}
+    // The workers alone use the store: what they met is all that is known of it.
+    if (failed === 'transient' && STORE_WORDS.test(words) && !view.isWorkedOn)
+      this.#draft.set('StoreReachable', { status: 'False', reason: 'StoreUnreachable', message: words })
+    else this.#draft.reach('StoreReachable', 'The store answers.')
     if (stage?.failure) {
       const { kind, message } = stage.failure
       const statement = `${stage.name}, attempt ${stage.attempts}: ${message}`
@@ -216,7 +289,15 @@ class Reconciliation {
     } else this.#draft.clear('Recovering', 'Recovered', 'The stage that failed is done.')
   }
 
-  async #waiting(view: JobView, fleet: Fleet): Promise<void> {
+  async #tellOfPods(view: JobView): Promise<void> {
+    await this.#parts.reporter?.tell(this.#uid, view, async (report) => {
+      await this.#parts.jobs.report(this.#uid, report)
+      if (report.kind === 'hardware' && report.avoidNode !== undefined)
+        await this.#parts.cordon(report.avoidNode)
+    })
+  }
+
+  #waiting(view: JobView, fleet: Fleet): void {
     if (view.isWorkedOn || this.#draft.status.stage !== 'train') {
       this.#draft.clear('Waiting', 'TakenUp', 'A worker has taken up the work.')
       return
@@ -229,7 +310,7 @@ class Reconciliation {
       status: 'True',
       reason: isLong ? 'NoWorker' : 'Starting',
       message: isLong
-        ? whyWaiting(fleet, await this.#parts.fineTunes.nodes())
+        ? whyWaiting(fleet, this.#parts.nodes(), this.#parts.pods())
         : `waiting for a worker of fleet ${fleet.name}`,
     })
   }
@@ -241,7 +322,7 @@ class Reconciliation {
     const view = await this.#parts.jobs.find(this.#uid)
     if (view?.state === 'running') {
       if (!view.isStopping) await this.#parts.jobs.cancel(this.#uid)
-      else if (!view.isWorkedOn) await this.#parts.jobs.abandon(this.#uid)
+      else if (!view.isWorkedOn && this.#isLongDeleted()) await this.#parts.jobs.abandon(this.#uid)
       return SOON_MILLISECONDS
     }
     this.#parts.seenOn(this.#uid, undefined)
@@ -252,6 +333,12 @@ class Reconciliation {
     return undefined
   }
 
+  /** Long enough for a job whose training has just ended to end too. */
+  #isLongDeleted(): boolean {
+    const since = new Date(this.#resource.metadata.deletionTimestamp ?? 0).getTime()
+    return this.#parts.now().getTime() - since > ABANDON_MILLISECONDS
+  }
+
   /** Writes the status where it says something new, and tells people what changed. */
   async #write(next: number | undefined): Promise<number | undefined> {
     const { finalizers = [], deletionTimestamp } = this.#resource.metadata
@@ -260,7 +347,8 @@ class Reconciliation {
     }
     const { status } = this.#draft
     const before = this.#resource.status
-    if (withoutReadTime(status) === withoutReadTime(before)) return next
+    const { dropped } = this.#parts.fineTunes
+    if (comparable(status, dropped) === comparable(before, dropped)) return next
     const events = eventsBetween(before, status)
     this.#resource = await this.#parts.fineTunes.applyStatus(this.#resource, status)
     for (const event of events) await this.#parts.fineTunes.emit(this.#resource, event)
@@ -268,9 +356,14 @@ class Reconciliation {
   }
 }
 
-/** That something was read again is no news. Property order does not matter: both come from the same code or from the server. */
-function withoutReadTime(status: object | undefined): string {
-  return JSON.stringify(sorted(status ?? {}))
+/**
+ * That something was read again is no news, nor is what the cluster would not keep. Property order does not matter: both come from the
+ * same code or from the server.
+ */
+function comparable(status: object | undefined, dropped: ReadonlySet<string>): string {
+  return JSON.stringify(
+    sorted(Object.fromEntries(Object.entries(status ?? {}).filter(([name]) => !dropped.has(name)))),
+  )
 }
 
 function sorted(value: unknown): unknown {

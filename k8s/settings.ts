@@ -15,6 +15,8 @@ export interface ControllerSettings {
   leaseName: string
   /** TEMPER_WORKER_SELECTOR: the labels of the workers' pods. */
   workerSelector: string | undefined
+  /** TEMPER_CORDON=true: nodes with bad hardware are cordoned. */
+  cordons: boolean
   /** TEMPER_FLEETS, JSON. */
   fleets: Fleet[]
   /** TEMPER_DATA_ROOT */
@@ -36,6 +38,7 @@ export function controllerSettings(environment: Environment): ControllerSettings
     identity: environment.POD_NAME || hostname(),
     leaseName: environment.TEMPER_LEASE || 'temper-controller',
     workerSelector: environment.TEMPER_WORKER_SELECTOR || undefined,
+    cordons: environment.TEMPER_CORDON === 'true',
     fleets: parseFleets(environment.TEMPER_FLEETS ?? ''),
     dataRoot: environment.TEMPER_DATA_ROOT || '/data',
     heartbeatSeconds: Number(environment.TEMPER_HEARTBEAT_SECONDS) || HEARTBEAT_SECONDS,

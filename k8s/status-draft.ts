@@ -1,4 +1,6 @@
 import type { JobView } from '../jobs/job-view.ts'
+import type { Recovery as WorkflowRecovery } from '../workflows/recoveries.ts'
+import { hostOf } from './pod-reports.ts'
 import { type Statement, withCondition } from './fine-tune-conditions.ts'
 import type {
   ConditionType,
@@ -33,6 +35,12 @@ export class StatusDraft {
     }
   }
 
+  /** Says that a server answers again; one that always did is not mentioned. */
+  reach(type: 'TemporalReachable' | 'StoreReachable', message: string): void {
+    if (this.status.conditions.some((condition) => condition.type === type))
+      this.set(type, { status: 'True', reason: type, message })
+  }
+
   /** Takes over what the job says of itself. */
   report(view: JobView): void {
     const { status } = this
@@ -48,26 +56,24 @@ export class StatusDraft {
     status.stage = stageOf(view)
     if (view.closedAt) status.completionTime = timeText(view.closedAt)
     else delete status.completionTime
+    const pod = view.workerIdentity === undefined ? undefined : hostOf(view.workerIdentity)
+    const node = view.progress?.worker?.host === pod ? view.progress?.worker?.node : undefined
+    if (view.state === 'running' && pod !== undefined)
+      status.worker = { pod, ...(node !== undefined && { node }) }
+    else delete status.worker
     this.#progress(view)
   }
 
-  /** An attempt more than last time, and a failure: something was mended in between. */
+  /** What the workflow's record says, which no look can miss. What an earlier run had recovered from stays. */
   #addRecoveries(view: JobView): void {
-    const recoveries: Recovery[] = [...(this.status.recoveries ?? [])]
-    for (const stage of view.stages) {
-      if (stage.attempts < 2 || stage.failure === undefined) continue
-      const attempt = stage.attempts - 1
-      if (recoveries.some((one) => one.stage === stage.name && one.attempt >= attempt)) continue
-      const { kind, message, evidence, lost } = stage.failure
-      recoveries.push({
-        stage: stage.name,
-        attempt,
-        kind,
-        evidence: [message, ...evidence].join('; '),
-        time: this.#now,
-        ...(lost && { stepsLost: lost.steps, gpuSecondsLost: numberText(lost.seconds) }),
-      })
-    }
+    const known = view.stages.flatMap(({ name, state, recoveries = [] }) =>
+      // What a stage failed of in the end was not recovered from.
+      (state === 'failed' ? recoveries.slice(0, -1) : recoveries).map((one) => recoveryOf(name, one)),
+    )
+    const keyOf = ({ stage, attempt, time }: Recovery) => `${stage} ${attempt} ${time}`
+    const all = new Map((this.status.recoveries ?? []).map((one) => [keyOf(one), one]))
+    for (const one of known) all.set(keyOf(one), one)
+    const recoveries = [...all.values()].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))
     if (recoveries.length > 0) this.status.recoveries = recoveries.slice(-MAX_RECOVERIES)
   }
 
@@ -94,6 +100,18 @@ export class StatusDraft {
 
 /** The newest are kept: a status must stay small enough for etcd and for eyes. */
 const MAX_RECOVERIES = 50
+
+function recoveryOf(stage: string, one: WorkflowRecovery): Recovery {
+  const { attempt, kind, message, evidence, at, lost } = one
+  return {
+    stage,
+    attempt,
+    kind,
+    evidence: [message, ...evidence].join('; '),
+    time: timeText(new Date(at)),
+    ...(lost && { stepsLost: lost.steps, gpuSecondsLost: numberText(lost.seconds) }),
+  }
+}
 
 function stageReport(stage: JobView['stages'][number]): StageReport {
   const { name, state, attempts, startedAt, finishedAt, digest, failure } = stage

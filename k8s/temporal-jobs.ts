@@ -7,6 +7,9 @@ import { startJob } from '../jobs/start-job.ts'
 import { TransientError } from '../src/errors.ts'
 import { canonicalJson } from '../src/store/canonical-json.ts'
 import { type FineTuneJob, trainingWorkflowId } from '../workflows/job.ts'
+import type { PriorityChange } from '../workflows/job-record.ts'
+import type { PodReport } from '../workflows/pod-reports.ts'
+import { pauseSignal, podReportSignal, prioritySignal, resumeSignal } from '../workflows/signals.ts'
 import type { JobStart, Jobs } from './jobs.ts'
 
 /** A call that takes longer is one to a server that is not there. */
@@ -22,6 +25,7 @@ interface TemporalPlace {
 /** FineTunes as workflows of a Temporal server. */
 export class TemporalJobs implements Jobs {
   readonly #place: TemporalPlace
+  #hasAttributes = false
 
   constructor(place: TemporalPlace) {
     this.#place = place
@@ -31,16 +35,20 @@ export class TemporalJobs implements Jobs {
     return this.#call((client) => findJob(client, uid))
   }
 
-  start({ uid, name, spec, trainingQueue, again }: JobStart): Promise<void> {
+  start({ uid, name, spec, trainingQueue, priority, again }: JobStart): Promise<void> {
     return this.#call(async (client) => {
       const { namespace } = client.options
-      const searchAttributes = await hasSearchAttributes(client.connection, namespace)
+      // They are not taken away again; one that lacks them is asked at each start.
+      this.#hasAttributes ||= await hasSearchAttributes(client.connection, namespace)
+      const searchAttributes = this.#hasAttributes
       const job: FineTuneJob = {
         jobId: jobIdOf(uid),
         spec,
         trainingQueue,
         heartbeatSeconds: this.#place.heartbeatSeconds,
         searchAttributes,
+        reportsPods: true,
+        ...(priority && { priority }),
       }
       const specDigest = createHash('sha256').update(canonicalJson(spec)).digest('hex')
       // Where it runs already, an earlier life of this controller has started it.
@@ -52,6 +60,24 @@ export class TemporalJobs implements Jobs {
     return this.#call((client) => ifThere(() => client.workflow.getHandle(jobIdOf(uid)).cancel()))
   }
 
+  pause(uid: string): Promise<void> {
+    return this.#signal(jobIdOf(uid), pauseSignal)
+  }
+
+  resume(uid: string): Promise<void> {
+    return this.#signal(jobIdOf(uid), resumeSignal)
+  }
+
+  setPriority(uid: string, change: PriorityChange): Promise<void> {
+    return this.#signal(jobIdOf(uid), prioritySignal, change)
+  }
+
+  report(uid: string, report: PodReport): Promise<void> {
+    const jobId = jobIdOf(uid)
+    const id = report.stage === 'train' ? trainingWorkflowId(jobId) : jobId
+    return this.#signal(id, podReportSignal, report)
+  }
+
   abandon(uid: string): Promise<void> {
     const jobId = jobIdOf(uid)
     return this.#call(async (client) => {
@@ -61,6 +87,10 @@ export class TemporalJobs implements Jobs {
         )
       }
     })
+  }
+
+  #signal(id: string, name: string, ...args: unknown[]): Promise<void> {
+    return this.#call((client) => ifThere(() => client.workflow.getHandle(id).signal(name, ...args)))
   }
 
   async #call<T>(work: (client: Client) => Promise<T>): Promise<T> {

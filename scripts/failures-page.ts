@@ -17,7 +17,7 @@ The rules stand in the order of what they explain: what the trainer itself knows
 GPU, then memory, then a machine that was taken away or lost, then silence, then the trainer's words, and last a bare signal.
 A worker sees the end of its trainer (exit code, signal, last words, stall), the error, and the container's count of
 processes killed for memory (cgroup version 1 and 2). Pods, nodes, their conditions, taints and events, and the kernel's log of
-the GPU, are evidence of the same classifier; what collects them belongs to the Kubernetes part. The Xids were tried as texts:
+the GPU, are evidence of the same classifier; the controller of a cluster collects them ([kubernetes.md](kubernetes.md#evidence-of-failures)). The Xids were tried as texts:
 no GPU was broken for them.
 
 \`temper status JOB\` shows the last failure of a stage with its kind and evidence, and what failures have cost so far: how

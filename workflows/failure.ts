@@ -4,10 +4,10 @@ import {
   ChildWorkflowFailure,
   TimeoutFailure,
 } from '@temporalio/workflow'
-import type { FailureDetails } from '../src/failures/failure-details.ts'
+import type { FailureDetails, Lost } from '../src/failures/failure-details.ts'
 import { type FailureKind, isFailureKind, kindOfErrorName } from '../src/failures/failure-kind.ts'
 import type { DeclinedType } from '../activities/train.ts'
-import type { StageProgress } from '../src/stages/stage-progress.ts'
+import type { StageProgress, WorkerPlace } from '../src/stages/stage-progress.ts'
 
 /** Type of the failure by which a worker declines; no kind, since nothing went wrong. */
 const DECLINED: DeclinedType = 'declined'
@@ -16,12 +16,30 @@ export interface Failure extends FailureDetails {
   kind: FailureKind
   /** One sentence for the person who owns the job. */
   message: string
+  /** Where it happened, as far as the attempt's last heartbeat said. */
+  worker?: WorkerPlace
+}
+
+/** The cluster says that a worker is gone, before its heartbeat was missed. */
+export class WorkerGone extends Error {
+  override name = 'WorkerGone'
+  readonly pod: string
+  readonly lost: Lost | undefined
+  constructor(pod: string, lost: Lost | undefined) {
+    super(`The worker is gone: pod ${pod} has ended.`)
+    this.pod = pod
+    this.lost = lost
+  }
 }
 
 /** What an activity's or a child workflow's rejection means. Cancellation is not a failure: ask isCancellation first. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return failureOf(error.cause)
   if (error instanceof TimeoutFailure) return timeout(error)
+  if (error instanceof WorkerGone) {
+    const { message, pod, lost } = error
+    return { kind: 'lost', message, evidence: [], worker: { host: pod }, ...(lost && { lost }) }
+  }
   if (error instanceof ApplicationFailure) {
     const [details] = (error.details ?? []) as (FailureDetails | undefined)[]
     const type = error.type ?? ''
@@ -37,12 +55,13 @@ function timeout({ timeoutType, lastHeartbeatDetails }: TimeoutFailure): Failure
     const message = `The stage took longer than it may (${timeoutType}).`
     return { kind: 'internal', message, evidence: [`Temporal timeout ${timeoutType}`] }
   }
-  const lost = (lastHeartbeatDetails as StageProgress | undefined)?.unsaved
+  const { unsaved: lost, worker } = (lastHeartbeatDetails as StageProgress | undefined) ?? {}
   return {
     kind: 'lost',
     message: 'The worker gave no sign of life; it was killed or its machine was lost.',
     evidence: ['no heartbeat of the worker'],
     ...(lost && { lost }),
+    ...(worker && { worker }),
   }
 }
 

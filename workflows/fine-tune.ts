@@ -90,6 +90,7 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
         workflowId: trainingWorkflowId(jobId),
         taskQueue: queue,
         cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+        ...(record.priority && { priority: record.priority }),
         args: [
           {
             input: {
@@ -102,7 +103,8 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
             queue,
             heartbeatSeconds: job.heartbeatSeconds,
             retries: spec.train.retries,
-            failures: record.failuresOf('train'),
+            ...record.failuresOf('train'),
+            ...(job.reportsPods && { reportsPods: true }),
           },
         ],
       }),

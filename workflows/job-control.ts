@@ -23,6 +23,11 @@ export class JobControl {
     setHandler(resume, () => set(false))
   }
 
+  /** Stops what runs, with its state saved, and goes on with it at once. */
+  again(): void {
+    this.#scope?.cancel()
+  }
+
   /** Runs `work` to its end, over any number of pauses. `onPaused` is told when nothing runs any more. */
   async run<T>(work: () => Promise<T>, onPaused: () => void): Promise<T> {
     for (;;) {

@@ -1,16 +1,17 @@
 import {
   defineQuery,
+  defineSignal,
   isCancellation,
   setHandler,
   upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow'
 import type { StageOutcome } from '../src/stages/stage-outcome.ts'
-import { countFailure, type FailureCounts } from '../src/failures/failure-details.ts'
 import { failureOf, finalFailure } from './failure.ts'
 import { JobControl } from './job-control.ts'
 import {
   type FineTuneJob,
+  type JobPriority,
   type JobStatus,
   STAGES,
   STAGE_ATTRIBUTE,
@@ -18,10 +19,20 @@ import {
   type StageName,
   type StageStatus,
 } from './job.ts'
+import { type PodReport, PodReports } from './pod-reports.ts'
+import { correctRecord, recordFailure } from './recoveries.ts'
+import { prioritySignal } from './signals.ts'
 import { trainingAttempts } from './train.ts'
 import type { Attempts } from './with-retries.ts'
 
 const statusQuery = defineQuery<JobStatus>('status')
+const setPriority = defineSignal<[PriorityChange]>(prioritySignal)
+
+export interface PriorityChange {
+  priority: JobPriority
+  /** No worker has taken up the training. */
+  isWaiting: boolean
+}
 
 /**
  * The job's record of its stages. It is told to people twice: by the query, and by the workflow's memo, which needs no
@@ -33,27 +44,53 @@ export class JobRecord {
   }
   readonly #job: FineTuneJob
   readonly #control: JobControl
+  readonly #reports: PodReports | undefined
   #current: StageName = 'model'
 
   constructor(job: FineTuneJob) {
     this.#job = job
     setHandler(statusQuery, () => this.#status)
+    if (job.priority) this.#status.priority = job.priority
     this.#control = new JobControl((isPaused) => {
       this.#status.paused = isPaused
       this.#publish(this.#current)
     })
-    setHandler(trainingAttempts, ({ attempts, failure, failures, relief, avoidNodes }) => {
+    this.#reports = job.reportsPods
+      ? new PodReports(
+          () => this.#current,
+          (report) => this.#correct(report),
+        )
+      : undefined
+    setHandler(setPriority, ({ priority, isWaiting }) => {
+      this.#status.priority = priority
+      this.#publish(this.#current)
+      // A training that waits for a machine takes its new place in the queue; one that runs keeps its machine.
+      if (isWaiting && this.#current === 'train') this.#control.again()
+    })
+    setHandler(trainingAttempts, ({ attempts, failure, failures, relief, avoidNodes, recoveries }) => {
       const status = this.#stageStatus('train')
-      Object.assign(status, { attempts, state: 'retrying', failures, ...(failure && { failure }) })
+      Object.assign(status, {
+        attempts,
+        state: 'retrying',
+        failures,
+        ...(failure && { failure }),
+        ...(recoveries && { recoveries }),
+      })
       if (relief) status.relief = relief
       if (avoidNodes) status.avoidNodes = avoidNodes
       this.#publish('train')
     })
   }
 
+  /** For what is started from now on. */
+  get priority(): JobPriority | undefined {
+    return this.#status.priority
+  }
+
   /** What failures of a stage have cost so far. */
-  failuresOf(name: StageName): FailureCounts {
-    return this.#stageStatus(name).failures ?? {}
+  failuresOf(name: StageName): Pick<StageStatus, 'failures' | 'recoveries'> {
+    const { failures = {}, recoveries = [] } = this.#stageStatus(name)
+    return { failures, recoveries }
   }
 
   /** Runs a stage and writes down how it went. */
@@ -67,11 +104,10 @@ export class JobRecord {
         this.#publish(name)
       },
       failed: (failure, seconds) => {
-        status.failure = failure
-        status.failures ??= {}
-        countFailure(status.failures, failure.kind, failure.lost ?? { steps: 0, seconds })
+        recordFailure(status, status.attempts, failure, seconds)
         this.#publish(name)
       },
+      ...(this.#reports && { reports: this.#reports }),
     }
     status.startedAt = Date.now()
     try {
@@ -99,6 +135,12 @@ export class JobRecord {
       status.finishedAt = Date.now()
       this.#publish(name)
     }
+  }
+
+  /** A report about a stage's worker that came late. */
+  #correct(report: PodReport): void {
+    const stage = this.#status.stages.find(({ name }) => name === report.stage)
+    if (stage && correctRecord(stage, stage.name, report)) this.#publish(this.#current)
   }
 
   #stageStatus(name: StageName): StageStatus {

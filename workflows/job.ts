@@ -5,6 +5,7 @@ import type { ArtifactRef } from '../src/store/artifact.ts'
 import type { FailureCounts } from '../src/failures/failure-details.ts'
 import type { MemoryRung } from '../src/failures/memory-ladder.ts'
 import type { Failure } from './failure.ts'
+import type { Recovery } from './recoveries.ts'
 
 /** In the order in which they run. `model` resolves the base model: it belongs to the preparation, the other seven make artifacts. */
 export const STAGES = [
@@ -45,8 +46,19 @@ export interface FineTuneJob {
     /** An adapter to go on from. */
     continueFrom?: ArtifactRef
   }
+  /** Whoever started it reports what became of the workers' pods. */
+  reportsPods?: true
   /** Search attributes are written only where the server has them: a write to an unknown one would block the job. */
   searchAttributes: boolean
+  /** What the workflow was started with; its training has it too. */
+  priority?: JobPriority
+}
+
+/** As Temporal names it: 1 is first and 5 last; what waits under equal keys is served in turns by fairnessKey. */
+export interface JobPriority {
+  priorityKey?: number
+  fairnessKey?: string
+  fairnessWeight?: number
 }
 
 export interface StageStatus {
@@ -64,6 +76,8 @@ export interface StageStatus {
   failure?: Failure
   /** What failures have cost so far. */
   failures?: FailureCounts
+  /** The failures that another attempt answered, oldest first. */
+  recoveries?: Recovery[]
   /** Training: how the attempt that runs was made smaller for want of memory. */
   relief?: MemoryRung
   /** Training: nodes with bad hardware, on which it should not run any more. */
@@ -75,6 +89,7 @@ export interface JobStatus {
   stages: StageStatus[]
   /** Asked to pause: nothing runs, or what runs is saving its state. */
   paused?: boolean
+  priority?: JobPriority
 }
 
 /** Workflow id of a job's training, a child workflow of its own. */
@@ -97,6 +112,7 @@ export interface TrainingAttempts {
   attempts: number
   failure?: Failure
   failures: FailureCounts
+  recoveries?: Recovery[]
   relief?: MemoryRung
   /** Nodes with bad hardware: this job's training should run elsewhere. */
   avoidNodes?: string[]

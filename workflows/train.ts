@@ -7,13 +7,15 @@ import {
   workflowInfo,
 } from '@temporalio/workflow'
 import type { Activities } from '../activities/activities.ts'
-import { countFailure, type FailureCounts } from '../src/failures/failure-details.ts'
+import type { FailureCounts } from '../src/failures/failure-details.ts'
 import type { FailureKind } from '../src/failures/failure-kind.ts'
 import { memoryLadder } from '../src/failures/memory-ladder.ts'
 import type { TrainInput, TrainOutcome } from '../src/stages/train.ts'
 import { attemptOptions } from './activity-options.ts'
 import { isDeclined } from './failure.ts'
 import { ATTEMPTS_MEMO, type TrainingAttempts } from './job.ts'
+import { PodReports } from './pod-reports.ts'
+import { correctRecord, recordFailure, type Recovery } from './recoveries.ts'
 import { trainingAttemptsSignal } from './signals.ts'
 import { withRetries } from './with-retries.ts'
 
@@ -25,6 +27,9 @@ export interface TrainingJob {
   retries?: Partial<Record<FailureKind, number>>
   /** What this job's training has lost before: on a smaller machine, before a pause. */
   failures?: FailureCounts
+  recoveries?: Recovery[]
+  /** Its controller reports what became of the workers' pods. */
+  reportsPods?: true
 }
 
 /** One to 30 s apart, half an hour in all: a cluster has brought another node by then, or has none. */
@@ -46,7 +51,23 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
   const avoidNodes: string[] = []
   const { perDeviceTrainBatchSize: microBatchRows, layout, gradientCheckpointing } = input.base.training
   const [, ...smaller] = memoryLadder({ microBatchRows, layout, gradientCheckpointing })
-  const attempts: TrainingAttempts = { attempts: 0, failures: { ...job.failures } }
+  const attempts: TrainingAttempts = {
+    attempts: 0,
+    failures: { ...job.failures },
+    recoveries: [...(job.recoveries ?? [])],
+  }
+  const publish = async (): Promise<void> => {
+    upsertMemo({ [ATTEMPTS_MEMO]: attempts })
+    await tellJob(attempts)
+  }
+  const reports = job.reportsPods
+    ? new PodReports(
+        () => 'train',
+        (report) => {
+          if (correctRecord(attempts, 'train', report)) void publish()
+        },
+      )
+    : undefined
   return withRetries(
     {
       attempt: (attempt) => {
@@ -54,15 +75,14 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
         upsertMemo({ [ATTEMPTS_MEMO]: attempts })
       },
       failed: async (failure, seconds) => {
-        attempts.failure = failure
         if (failure.avoidNode !== undefined && !avoidNodes.includes(failure.avoidNode)) {
           avoidNodes.push(failure.avoidNode)
           attempts.avoidNodes = avoidNodes
         }
-        countFailure(attempts.failures, failure.kind, failure.lost ?? { steps: 0, seconds })
-        upsertMemo({ [ATTEMPTS_MEMO]: attempts })
-        await tellJob(attempts)
+        recordFailure(attempts, attempts.attempts, failure, seconds)
+        await publish()
       },
+      ...(reports && { reports }),
     },
     (attempt, after) =>
       elsewhere(avoidNodes, (avoided) =>

@@ -3,8 +3,11 @@ import type { Recovered } from '../src/failures/failure-details.ts'
 import type { FailureKind } from '../src/failures/failure-kind.ts'
 import { FAILURES, waitBefore } from '../src/failures/failures.ts'
 import { type Failure, failureOf, finalFailure } from './failure.ts'
+import type { PodReports } from './pod-reports.ts'
 
 export interface Attempts {
+  /** What a cluster's controller reports of the workers. */
+  reports?: PodReports
   attempt(attempt: number): void
   /** `seconds`: since the attempt began. */
   failed(failure: Failure, seconds: number): void | Promise<void>
@@ -26,17 +29,19 @@ export async function withRetries<T>(
   run: (attempt: number, after?: Recovered) => Promise<T>,
   { retries = {}, relieve }: RetryRules = {},
 ): Promise<T> {
+  const { reports } = record
   const spent = new Map<FailureKind, number>()
   let after: Recovered | undefined
   for (let attempt = 1; ; attempt++) {
     record.attempt(attempt)
     const begun = Date.now()
     try {
-      return await run(attempt, after)
+      return await (reports ? reports.watch(attempt, () => run(attempt, after)) : run(attempt, after))
     } catch (error) {
       if (isCancellation(error)) throw error
-      const failure = failureOf(error)
-      await record.failed(failure, (Date.now() - begun) / 1000)
+      const seconds = (Date.now() - begun) / 1000
+      const failure = reports ? await reports.explain(attempt, failureOf(error)) : failureOf(error)
+      await record.failed(failure, seconds)
       const { kind, lost } = failure
       after = { kind, ...(lost && { lost }) }
       const { budget } = FAILURES[kind]

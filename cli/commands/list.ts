@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { formatSeconds } from '../display/format.ts'
+import { table } from '../display/table.ts'
 import { findJob, type JobView } from '../../jobs/job-view.ts'
 import { jobNameOf } from '../../jobs/job-id.ts'
 import { openOutputs } from '../outputs.ts'
@@ -29,7 +30,7 @@ async function list(options: { json?: boolean }): Promise<void> {
     }
     jobs.sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime())
     if (jobs.length === 0) outputs.terminal.line('No jobs yet. Start one with: temper run job.yaml')
-    else for (const line of table(jobs)) outputs.terminal.line(line)
+    else for (const line of jobTable(jobs)) outputs.terminal.line(line)
     outputs.json({
       jobs: jobs.map(({ name, state, startedAt, closedAt, ...job }) => ({
         name,
@@ -44,23 +45,16 @@ async function list(options: { json?: boolean }): Promise<void> {
   }
 }
 
-function table(jobs: readonly JobView[]): string[] {
-  const rows = [
+function jobTable(jobs: readonly JobView[]): string[] {
+  return table(
     ['NAME', 'STATE', 'STAGE', 'STARTED', 'TOOK'],
-    ...jobs.map((job) => [
+    jobs.map((job) => [
       job.name,
       job.state,
       currentStage(job.stages) ?? '',
       job.startedAt.toISOString().replace('T', ' ').slice(0, 16),
       formatSeconds(((job.closedAt ?? new Date()).getTime() - job.startedAt.getTime()) / 1000),
     ]),
-  ]
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
   )
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { startInBackground } from '../background.ts'
+import { runOnCluster } from '../cluster/run-on-cluster.ts'
 import { isServed } from '../ensure-worker.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { DEFAULT_HEARTBEAT_SECONDS, parsePort, parseSeconds } from '../options.ts'
@@ -15,6 +16,9 @@ interface RunOptions {
   json?: boolean
   port?: number
   heartbeatTimeout: number
+  onCluster?: boolean
+  namespace?: string
+  context?: string
 }
 
 export function addRunCommand(program: Command): void {
@@ -31,14 +35,18 @@ export function addRunCommand(program: Command): void {
       parseSeconds,
       DEFAULT_HEARTBEAT_SECONDS,
     )
+    .option('--on-cluster', 'apply it as a FineTune with your kubeconfig, and follow it there')
+    .option('-n, --namespace <namespace>', 'of the cluster')
+    .option('--context <context>', 'of the kubeconfig')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ temper run job.yaml\n  $ temper run job.yaml --detach && temper logs my-job -f',
+      '\nExamples:\n  $ temper run job.yaml\n  $ temper run job.yaml --detach && temper logs my-job -f\n  $ temper run job.yaml --on-cluster --namespace team',
     )
     .action(run)
 }
 
 async function run(file: string, options: RunOptions): Promise<void> {
+  if (options.onCluster) return runOnCluster(file, options)
   const outputs = openOutputs(options.json ?? false)
   const request = { ...(await readJob(file)), heartbeatSeconds: options.heartbeatTimeout }
   const interrupt = onInterrupt()

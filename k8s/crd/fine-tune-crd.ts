@@ -18,6 +18,52 @@ const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
     pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
     description: 'The fleet of machines to train on, by its name in the chart. Default: the first one.',
   },
+  priority: {
+    type: 'object',
+    description:
+      'Which of the jobs that wait goes first, as Temporal names it. May change while the job runs.',
+    properties: {
+      priorityKey: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 5,
+        description: '1 goes first, 5 last. Default: 3.',
+      },
+      fairnessKey: {
+        type: 'string',
+        maxLength: 64,
+        description: 'Jobs of one key, such as a team, take turns with those of the others.',
+      },
+      fairnessWeight: {
+        type: 'number',
+        minimum: 0.001,
+        maximum: 1000,
+        description: 'How many turns the key has for one of another. Default: 1.',
+      },
+    },
+  },
+  budget: {
+    type: 'object',
+    description:
+      'What training may use up; then the job is paused with its state saved, until the budget is raised. May change while the job runs.',
+    properties: {
+      gpuSeconds: {
+        type: 'number',
+        minimum: 0,
+        description: 'Seconds that training holds a machine, times its GPUs (1 for a machine without).',
+      },
+      cost: {
+        type: 'number',
+        minimum: 0,
+        description: 'By the pricePerHour of the fleet.',
+      },
+      retries: {
+        type: 'integer',
+        minimum: 0,
+        description: 'Failed attempts of training, of whatever kind.',
+      },
+    },
+  },
 }
 
 const hasAny = (...names: string[]) => names.map((name) => `has(self.${name})`).join(' || ')
@@ -26,7 +72,7 @@ const hasAny = (...names: string[]) => names.map((name) => `has(self.${name})`).
 const RULES: { at: readonly string[]; rule: string; message: string }[] = [
   {
     at: ['model'],
-    rule: "!has(self.revision) || self.source.startsWith('hf://')",
+    rule: "!has(self.revision) || self.source.startsWith('hf://') || self.source.startsWith('ms://')",
     message: 'revision is only for a model of the hub (hf://owner/name)',
   },
   {
@@ -101,7 +147,7 @@ function documentSchema(): StructuralSchema {
     'x-kubernetes-validations': [
       {
         rule: `!has(oldSelf.status) || !has(oldSelf.status.workflowId) || (${FIXED.map(unchanged).join(' && ')})`,
-        message: `the job was started: only suspend may change; delete it and create another to change ${FIXED.join(', ')}`,
+        message: `the job was started: only suspend, priority and budget may change; delete it and create another to change ${FIXED.join(', ')}`,
       },
     ],
   }

@@ -24,7 +24,7 @@ export const statusSchema: StructuralSchema = {
     startTime: time('When the job was started.'),
     completionTime: time('When the job ended.'),
     conditions: list(
-      'Complete, Failed, Suspended, and Temper’s own: Recovering, Waiting, TemporalReachable.',
+      'Complete, Failed, Suspended, and Temper’s own: OverBudget, Recovering, Waiting, TemporalReachable.',
       'type',
       {
         type: text('What is true or not.'),
@@ -72,6 +72,27 @@ export const statusSchema: StructuralSchema = {
           stepsLost: whole('Optimizer steps that had to be done again.'),
           gpuSecondsLost: text('Seconds of GPU time that had to be spent again.'),
         },
+      },
+    },
+    worker: {
+      type: 'object',
+      description: 'Where the stage runs.',
+      properties: { pod: text('The worker’s pod.'), node: text('Its node.') },
+    },
+    spent: {
+      type: 'object',
+      description: 'What training has used up.',
+      properties: {
+        gpuSeconds: whole('GPU-seconds of attempts that are over.'),
+        attempt: {
+          type: 'object',
+          description: 'The attempt that runs.',
+          properties: {
+            startTime: time('When a worker took it up.'),
+            gpuSeconds: whole('GPU-seconds of it.'),
+          },
+        },
+        cost: text('Of both, by the pricePerHour of the fleet.'),
       },
     },
     artifacts: list('What the stages have made, by digest.', 'stage', {

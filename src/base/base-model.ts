@@ -1,3 +1,4 @@
+import type { FileDigest } from './model-files.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { WeightSource } from '../model/weights.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -22,4 +23,6 @@ export interface BaseModelIdentity {
   digest: string
   /** The local folder or .gguf file. */
   path: string
+  /** Of a model of a hub: its files. */
+  files?: readonly FileDigest[]
 }

@@ -3,37 +3,37 @@ import { constants, existsSync } from 'node:fs'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { CorruptError, InputError, TransientError } from '../errors.ts'
-import { hubFileBody, type HubFile, type HubRepository } from './hub-client.ts'
 import { hashFile, type FileDigest } from './model-files.ts'
+import type { HubFile, ModelHub } from './model-hub.ts'
 
 /** Tries in a row that bring no byte; then whoever called decides when to go on. */
 const MAX_FRUITLESS_TRIES = 4
 const FIRST_PAUSE_MILLISECONDS = 250
 
 /**
- * One file of a commit to `path`: resumed where an earlier try was cut off, checked against the hub's digest, fsynced, and only
+ * One file of a revision to `path`: resumed where an earlier try was cut off, checked against the hub's digest, fsynced, and only
  * then given its name. Bytes are written at their own positions, so two processes that fetch the same file write the same.
  * TransientError where the connection keeps failing (what came stays for the next try), CorruptError where the hub's bytes are
  * not those that it announced, InputError where the disk is full.
  */
 export async function downloadFile(
-  repository: HubRepository,
-  commit: string,
+  hub: ModelHub,
+  revision: string,
   file: HubFile,
   path: string,
   progress: (received: number) => void,
 ): Promise<FileDigest> {
   const part = `${path}.part`
-  const there = await verified(path, file, repository.signal)
+  const there = await verified(path, file, hub.signal)
   if (there) return there
   const resumed = (await sizeOf(part)) > 0
-  await receive(repository, commit, file, part, progress)
-  let digest = await verified(part, file, repository.signal)
+  await receive(hub, revision, file, part, progress)
+  let digest = await verified(part, file, hub.signal)
   if (!digest && resumed) {
     // What an earlier try had left may be the damaged piece: once more, from the first byte.
     await rm(part)
-    await receive(repository, commit, file, part, progress)
-    digest = await verified(part, file, repository.signal)
+    await receive(hub, revision, file, part, progress)
+    digest = await verified(part, file, hub.signal)
   }
   if (!digest) {
     await rm(part)
@@ -46,8 +46,8 @@ export async function downloadFile(
 }
 
 async function receive(
-  repository: HubRepository,
-  commit: string,
+  hub: ModelHub,
+  revision: string,
   file: HubFile,
   part: string,
   progress: (received: number) => void,
@@ -63,7 +63,7 @@ async function receive(
     while (received < file.size) {
       const before = received
       try {
-        const { body, start } = await hubFileBody(repository, commit, file, received)
+        const { body, start } = await hub.body(revision, file, received)
         let position = start
         for await (const chunk of body as AsyncIterable<Buffer>) {
           await handle.write(chunk, 0, chunk.length, position)
@@ -75,7 +75,7 @@ async function receive(
         if (position < file.size)
           throw new TransientError(`the connection ended at byte ${position} of ${file.size}`)
       } catch (cause) {
-        repository.signal?.throwIfAborted()
+        hub.signal?.throwIfAborted()
         if (isFull(cause))
           throw new InputError(`${part}: the disk is full; make room and run again`, { cause })
         if (cause instanceof InputError) throw cause
@@ -84,7 +84,7 @@ async function receive(
           const why = cause instanceof Error ? cause.message : String(cause)
           throw new TransientError(`${file.name} cannot be fetched: ${why}`, { cause })
         }
-        await wait(FIRST_PAUSE_MILLISECONDS * 2 ** fruitless, undefined, { signal: repository.signal })
+        await wait(FIRST_PAUSE_MILLISECONDS * 2 ** fruitless, undefined, { signal: hub.signal })
       }
     }
     await handle.sync()

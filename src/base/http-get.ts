@@ -15,6 +15,8 @@ export interface HttpGetOptions {
   headers?: Record<string, string>
   /** Sent to the first host only: what a redirect points at gets no token. */
   token?: string | undefined
+  /** To the first host only, too. */
+  cookie?: string
   signal?: AbortSignal | undefined
 }
 
@@ -31,6 +33,7 @@ export async function httpGet(address: string, options: HttpGetOptions = {}): Pr
       'user-agent': 'temper',
       ...options.headers,
       ...(authorized ? { authorization: `Bearer ${options.token}` } : {}),
+      ...(authorized && options.cookie ? { cookie: options.cookie } : {}),
     }, options.signal) // prettier-ignore
     const location = response.headers.location
     if (location === undefined || (response.statusCode ?? 0) < 300 || (response.statusCode ?? 0) >= 400)

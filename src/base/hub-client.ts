@@ -3,6 +3,8 @@ import { json } from 'node:stream/consumers'
 import { InputError, TransientError } from '../errors.ts'
 import { isJsonObject } from '../formats/json-file.ts'
 import { httpGet } from './http-get.ts'
+import { refuseStatus, startOf } from './hub-answers.ts'
+import type { HubFile, ModelHub } from './model-hub.ts'
 
 export const PUBLIC_HUB = 'https://huggingface.co'
 
@@ -14,23 +16,30 @@ export interface HubRepository {
   signal?: AbortSignal | undefined
 }
 
-/** A file of a revision with what its bytes are checked against. */
-export interface HubFile {
-  name: string
-  size: number
-  /** Large files lie apart with their SHA-256; small ones are git blobs with git's SHA-1. */
-  digest: { kind: 'sha256' | 'git'; value: string }
+/** A repository of the Hugging Face hub, or of one that answers like it. */
+export function huggingFaceHub(repository: HubRepository): ModelHub {
+  const { name, signal } = repository
+  return {
+    source: `hf://${name}`,
+    name,
+    signal,
+    async resolve(revision) {
+      const { commit, files } = await hubRevision(repository, revision)
+      return { id: commit, revision: commit, files }
+    },
+    body: (commit, file, offset) => hubFileBody(repository, commit, file, offset),
+  }
 }
 
 /** The commit that a revision (branch, tag or commit) stands for, with its files. */
-export async function hubRevision(
+async function hubRevision(
   repository: HubRepository,
   revision: string,
 ): Promise<{ commit: string; files: HubFile[] }> {
   const { endpoint, name, token, signal } = repository
   const address = `${endpoint}/api/models/${name}/revision/${encodeURIComponent(revision)}?blobs=true`
   const response = await httpGet(address, { token, signal, headers: { accept: 'application/json' } })
-  refuseStatus(response, repository, `hf://${name} at revision ${JSON.stringify(revision)}`)
+  refuseStatus(response, access(repository), `hf://${name} at revision ${JSON.stringify(revision)}`)
   let body: unknown
   try {
     body = await json(response)
@@ -58,7 +67,7 @@ function hubFile(entry: unknown): HubFile[] {
 }
 
 /** The bytes of a file from `offset` on. `start` is where the body really begins: servers without ranges send all. */
-export async function hubFileBody(
+async function hubFileBody(
   repository: HubRepository,
   commit: string,
   file: HubFile,
@@ -69,22 +78,8 @@ export async function hubFileBody(
   // identity: a compressed body has neither the length nor the offsets of the file.
   const headers = { 'accept-encoding': 'identity', ...(offset > 0 ? { range: `bytes=${offset}-` } : {}) }
   const body = await httpGet(address, { token, signal, headers })
-  refuseStatus(body, repository, `${file.name} of hf://${name}`)
-  const from = /^bytes (\d+)-/.exec(body.headers['content-range'] ?? '')?.[1]
-  return { body, start: body.statusCode === 206 ? Number(from ?? offset) : 0 }
+  refuseStatus(body, access(repository), `${file.name} of hf://${name}`)
+  return { body, start: startOf(body, offset) }
 }
 
-/** Statuses by what has to happen next: the user must change something, or the same is tried again. */
-function refuseStatus(response: IncomingMessage, { endpoint, token }: HubRepository, what: string): void {
-  const status = response.statusCode ?? 0
-  if (status >= 200 && status < 300) return
-  response.destroy()
-  const access = token === undefined ? 'set HF_TOKEN to a token' : 'set HF_TOKEN to another token'
-  if (status === 401 || status === 403)
-    throw new InputError(
-      `${what}: the hub refuses access (${status}); ${access} that may read it, and accept the model's terms on its page`,
-    )
-  if (status === 404)
-    throw new InputError(`${what}: the hub has no such thing; check the name and the revision`)
-  throw new TransientError(`${endpoint} answers ${status} for ${what}`)
-}
+const access = ({ endpoint, token }: HubRepository) => ({ endpoint, token, variable: 'HF_TOKEN' })

@@ -101,22 +101,30 @@ const PREEMPTED_POD = ['Evicted', 'Preempting', 'Preempted', 'NodeShutdown', 'Te
 const PREEMPTING_EVENTS = ['Preempted', 'Preempting', 'TaintManagerEviction', 'Evicted', 'SpotInterruption']
 const PREEMPTING_TAINTS =
   /^(?:aws-node-termination-handler\/|karpenter\.sh\/disrupt|cloud\.google\.com\/impending-node-termination|ToBeDeletedByClusterAutoscaler|DeletionCandidateOfClusterAutoscaler)/
+/** Kubernetes gives these pods up because their node is lost; nobody took the machine. */
+const GIVEN_UP = ['DeletionByTaintManager', 'DeletionByPodGC', 'TaintManagerEviction']
 const LOST_TAINTS = /^node\.kubernetes\.io\/(?:unreachable|not-ready|out-of-service)/
 const BROKEN_NODE = ['KernelDeadlock', 'ReadonlyFilesystem']
 
 /** Taken away, or lost. A machine that is about to be taken away also gets unready: the notice explains more. */
-function machine({ pod, node, events }: Evidence): Finding | undefined {
+function machine(evidence: Evidence): Finding | undefined {
+  const { pod, node, events } = evidence
+  const lost = signsOfLoss(evidence)
+  const explains = (reason = ''): boolean => lost.length > 0 && GIVEN_UP.includes(reason)
   const taken: string[] = []
   const disruption = pod?.conditions?.find(
     (condition) => condition.type === 'DisruptionTarget' && isTrue(condition),
   )
-  if (disruption) taken.push(`pod condition ${textOf(disruption)}`)
+  if (disruption && !explains(disruption.reason)) taken.push(`pod condition ${textOf(disruption)}`)
   if (pod?.reason !== undefined && PREEMPTED_POD.includes(pod.reason)) taken.push(`pod reason ${pod.reason}`)
   for (const { reason, message } of events ?? [])
-    if (PREEMPTING_EVENTS.includes(reason)) taken.push(`event ${reason}: ${message}`)
+    if (PREEMPTING_EVENTS.includes(reason) && !explains(reason)) taken.push(`event ${reason}: ${message}`)
   for (const { key } of node?.taints ?? []) if (PREEMPTING_TAINTS.test(key)) taken.push(`taint ${key}`)
   if (taken.length > 0) return { kind: 'preempted', evidence: taken }
+  return lost.length > 0 ? { kind: 'nodeLost', evidence: lost, isNodeBad: true } : undefined
+}
 
+function signsOfLoss({ pod, node, events }: Evidence): string[] {
   const lost: string[] = []
   if (node?.gone) lost.push(`node ${node.name} is gone`)
   if (pod?.reason === 'NodeLost') lost.push('pod reason NodeLost')
@@ -128,7 +136,7 @@ function machine({ pod, node, events }: Evidence): Finding | undefined {
   for (const { key } of node?.taints ?? []) if (LOST_TAINTS.test(key)) lost.push(`taint ${key}`)
   for (const { reason, message } of events ?? [])
     if (reason === 'NodeNotReady') lost.push(`event ${reason}: ${message}`)
-  return lost.length > 0 ? { kind: 'nodeLost', evidence: lost, isNodeBad: true } : undefined
+  return lost
 }
 
 function silence({ child, workerSilent }: Evidence): Finding | undefined {

@@ -1,3 +1,4 @@
+import { isHubSource } from './fine-tune.ts'
 import type { Problem } from './problem.ts'
 
 type Fields = Record<string, unknown>
@@ -24,11 +25,11 @@ export function crossFieldProblems(document: unknown): Problem[] {
 
 function modelProblems(model: Fields): Problem[] {
   const { source, revision } = model
-  if (typeof source !== 'string' || revision === undefined || source.startsWith('hf://')) return []
+  if (typeof source !== 'string' || revision === undefined || isHubSource(source)) return []
   return [
     {
       path: ['spec', 'model', 'revision'],
-      text: 'is only for a model of the hub (hf://owner/name); delete it, since a folder or file has no revisions',
+      text: 'is only for a model of the hub (hf:// or ms://); delete it, since a folder or file has no revisions',
     },
   ]
 }

@@ -18,8 +18,11 @@ const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const NAME_RULE =
   'must be 1 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit'
 
-/** `hf://owner/name` or `hf://name`, in the characters that the model hub allows. */
-const HUB_PATTERN = /^hf:\/\/[A-Za-z0-9][\w.-]{0,95}(\/[A-Za-z0-9][\w.-]{0,95})?$/
+/** `hf://owner/name` or `hf://name`, `ms://owner/name`, in the characters that the model hubs allow. */
+const HUB_PATTERN =
+  /^(hf:\/\/[A-Za-z0-9][\w.-]{0,95}(\/[A-Za-z0-9][\w.-]{0,95})?|ms:\/\/[A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95})$/
+/** A model of a hub, not of this machine. */
+export const isHubSource = (source: string) => /^(hf|ms):\/\//.test(source)
 /** More files than this in one list is a folder given by mistake; the document also has to fit into etcd. */
 const MAX_FILES = 1000
 /** PATH_MAX of Linux. */
@@ -55,18 +58,18 @@ const model = z
       .max(MAX_PATH)
       .refine(
         (source) => HUB_PATTERN.test(source) || isLocalPath(source),
-        'must be a folder, a .gguf file or hf://owner/name',
+        'must be a folder, a .gguf file, hf://owner/name or ms://owner/name',
       )
       .meta({
         description:
-          'The base model: a folder with config.json and safetensors, a .gguf file (both relative to this document), or hf://owner/name on the model hub.',
+          'The base model: a folder with config.json and safetensors, a .gguf file (both relative to this document), hf://owner/name on the Hugging Face hub, or ms://owner/name on ModelScope.',
         examples: ['hf://HuggingFaceTB/SmolLM2-135M-Instruct', './models/base', './base.Q8_0.gguf'],
       }),
     revision: z
       .exactOptional(z.string().regex(/^[\w./-]{1,255}$/, 'must be a branch, a tag or a commit'))
       .meta({
         description:
-          'Branch, tag or commit on the model hub. Resolved once to a commit, which the job records. Default: main.',
+          'Branch, tag or commit on the model hub. Resolved once to a commit, which the job records. Default: main, or master on ModelScope.',
         examples: ['main'],
       }),
   })

@@ -1,7 +1,9 @@
 import { openBaseModel } from '../base/open-base-model.ts'
+import { storeModel } from '../base/stored-model.ts'
 import { resolveBaseModel } from '../base/resolve-base-model.ts'
 import { InputError } from '../errors.ts'
 import { probeStore } from '../store/probe.ts'
+import type { Store } from '../store/store.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import { resolveTrainSettings, type TrainSettings } from '../train/train-settings.ts'
 import type { StageContext } from './stage-context.ts'
@@ -50,7 +52,13 @@ export async function resolveModel(
         'FENCING IS OFF (TEMPER_STORE_FENCING=none): a worker that was taken for dead can overwrite what its successor wrote',
       fields: { store: context.store.uri },
     })
-  const { path, digest, revision } = await identify(context, input.model)
+  const identity = await identify(context, input.model)
+  const { path, digest, revision, files } = identity
+  // Once for all machines of a cluster; a store on this machine would only hold a second copy.
+  if (files && context.store.localPath('base-models') === undefined) {
+    context.progress({ phase: 'copy', done: 0 })
+    await storeModel(context.store, { ...identity, files }, context.signal)
+  }
   const model = openBaseModel(path)
   try {
     const { family, layers, hiddenSize, maxPositions } = model.config
@@ -82,7 +90,12 @@ export async function locateModel(
   base: Pick<ResolvedModel, 'source' | 'revision' | 'digest'>,
 ): Promise<string> {
   const { source, revision } = base
-  const { path, digest } = await identify(context, { source, ...(revision !== undefined && { revision }) })
+  const known = { digest: base.digest, store: context.store }
+  const { path, digest } = await identify(
+    context,
+    { source, ...(revision !== undefined && { revision }) },
+    known,
+  )
   if (digest !== base.digest) {
     throw new InputError(
       `${source}: the base model has changed while the job ran; put the old one back, or cancel the job and run it again.`,
@@ -91,12 +104,21 @@ export async function locateModel(
   return path
 }
 
-function identify(context: StageContext, model: { source: string; revision?: string }) {
+function identify(
+  context: StageContext,
+  model: { source: string; revision?: string },
+  known?: { digest: string; store: Store },
+) {
   const { environment, signal } = context
   return resolveBaseModel(model.source, {
     ...(model.revision !== undefined && { revision: model.revision }),
     ...(environment.HF_TOKEN && { token: environment.HF_TOKEN }),
     ...(environment.HF_ENDPOINT && { endpoint: environment.HF_ENDPOINT }),
+    ...(environment.MODELSCOPE_API_TOKEN && { modelScopeToken: environment.MODELSCOPE_API_TOKEN }),
+    ...(environment.MODELSCOPE_ENDPOINT && { modelScopeEndpoint: environment.MODELSCOPE_ENDPOINT }),
+    ...(environment.TEMPER_CACHE_BYTES && { cacheBytes: Number(environment.TEMPER_CACHE_BYTES) }),
+    ...(known && { known }),
+    progress: ({ file, received, total }) => context.progress({ phase: file, done: received, total }),
     cacheDir: context.downloadCache,
     signal,
   })

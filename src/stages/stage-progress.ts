@@ -21,4 +21,14 @@ export interface StageProgress {
   unsaved?: Lost
   /** The newest one that this attempt has saved. */
   checkpoint?: { step: number; bytes: number; seconds: number }
+  /** Added by the worker to what its stage reports. */
+  worker?: WorkerPlace
+}
+
+/** The machine that an attempt runs on. */
+export interface WorkerPlace {
+  /** The host's name: on a cluster, the pod's. */
+  host: string
+  /** The cluster's node. */
+  node?: string
 }

@@ -134,3 +134,35 @@ function close(server: Server): Promise<void> {
 function address(server: Server): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+/** ModelScope's two calls on this machine: the list of files, and a file's bytes after a redirect. */
+export async function startTestModelScope({ name, files }: TestRepository): Promise<{
+  endpoint: string
+  requests: { path: string; cookie: string | undefined }[]
+  close(): Promise<void>
+}> {
+  const requests: { path: string; cookie: string | undefined }[] = []
+  const root = `/api/v1/models/${name}/repo`
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://hub')
+    requests.push({ path: request.url ?? '', cookie: request.headers.cookie })
+    const file = url.searchParams.get('FilePath') ?? url.pathname.replace('/bytes/', '')
+    const bytes = files[decodeURIComponent(file)]
+    if (url.searchParams.get('Revision') === 'master' && url.pathname === `${root}/files`) {
+      const listed = Object.entries(files).map(([Path, content]) => ({
+        Path,
+        Name: Path.split('/').at(-1),
+        Type: 'blob',
+        Size: content.length,
+        Sha256: createHash('sha256').update(content).digest('hex'),
+      }))
+      const Files = [{ Path: 'onnx', Name: 'onnx', Type: 'tree', Size: 0 }, ...listed]
+      response.end(JSON.stringify({ Code: 200, Success: true, Data: { Files } }))
+    } else if (bytes !== undefined && url.pathname === root)
+      response.writeHead(302, { location: `/bytes/${encodeURIComponent(file)}` }).end()
+    else if (bytes !== undefined) response.end(bytes)
+    else response.writeHead(404).end()
+  })
+  await listen(server)
+  return { endpoint: address(server), requests, close: () => close(server) }
+}

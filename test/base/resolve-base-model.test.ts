@@ -217,7 +217,7 @@ for (const { source, options = {}, want } of [
     options: { revision: 'v2' },
     want: /names the revision v1 but model.revision is v2/,
   },
-  { source: 's3://bucket/model', want: /name a folder, a \.gguf file or hf:\/\/owner\/name/ },
+  { source: 's3://bucket/model', want: /name a folder, a \.gguf file, hf:\/\/owner\/name/ },
   { source: '/absent/model', want: /there is no such folder or file/ },
   { source: folder, options: { revision: 'main' }, want: /has no revision; remove model\.revision/ },
   { source: 'hf://owner/model', options: { endpoint: 'hub' }, want: /HF_ENDPOINT is "hub"/ },

@@ -1,31 +1,24 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
+import { fineTuneCrdText } from '../../scripts/crd-text.ts'
 import { valuesReference } from '../../scripts/values-reference.ts'
 import { parseFleets } from '../../k8s/fleets.ts'
-import { missingApiServer, startTestCluster, type TestCluster } from '../k8s/test-cluster.ts'
 import { METRICS } from '../../worker/metrics.ts'
 import { programsMissing } from '../support/cluster/binaries.ts'
-import { allowedCalls } from './allowed-calls.ts'
-import { dryRun } from './dry-run.ts'
+import { gpuFleet, production } from './example-values.ts'
 import { find, helm, render } from './render.ts'
 
-const skip =
-  (await missingApiServer()) ?? (process.env['CI'] ? false : ((await programsMissing(['helm'])) ?? false))
-const production = { temporal: { address: 'temporal:7233' }, store: { uri: 's3://bucket/temper' } }
-const gpuFleet = {
-  name: 'a100',
-  taskQueue: 'finetune-gpu-a100',
-  gpu: { resource: 'nvidia.com/gpu', count: 2 },
-  nodeSelector: { pool: 'a100' },
-  min: 0,
-  max: 5,
-  replicas: 0,
-}
+const skip = process.env['CI'] ? false : ((await programsMissing(['helm'])) ?? false)
 
 test("the chart's README is what its values say (node scripts/generate-values-reference.ts)", () => {
   const page = readFileSync(new URL('../../charts/temper/README.md', import.meta.url), 'utf8')
   assert.equal(page, valuesReference())
+})
+
+test("the chart's CRD is what the code generates (node scripts/generate-schema.ts)", () => {
+  const file = new URL('../../charts/temper/crds/finetunes.temper.dev.yaml', import.meta.url)
+  assert.equal(readFileSync(file, 'utf8'), fineTuneCrdText())
 })
 
 describe('the chart', { skip, timeout: 120_000 }, () => {
@@ -233,72 +226,5 @@ describe('the chart', { skip, timeout: 120_000 }, () => {
       ),
     )
     for (const { port } of endpoints as { port: string }[]) assert(ports.has(port), port)
-  })
-
-  describe('in a real API server', () => {
-    let cluster: TestCluster
-    before(async () => {
-      cluster = await startTestCluster()
-      await cluster.objects.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } })
-    })
-    after(() => cluster?.stop())
-
-    test('is taken whole, field by field', async () => {
-      const values = [
-        { ...production, fleets: [gpuFleet], monitoring: { dashboard: true }, controller: { replicas: 2 } },
-        { quickstart: { enabled: true } },
-      ]
-      for (const each of values) {
-        for (const manifest of await render(each)) {
-          assert.equal(await dryRun(cluster.config, manifest, 'team'), undefined, manifest.metadata.name)
-        }
-      }
-      const [manifest] = await render(production)
-      assert(manifest)
-      const misspelt = { ...manifest, spce: {} }
-      assert.match((await dryRun(cluster.config, misspelt, 'team')) ?? '', /unknown field/)
-    })
-
-    test('gives the controller what it needs, and nothing more', async () => {
-      const kinds = ['Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding', 'ServiceAccount']
-      for (const manifest of await render({ ...production, controller: { watchNamespaces: ['team'] } })) {
-        if (!kinds.includes(manifest.kind)) continue
-        const namespace = manifest.kind.startsWith('Cluster') ? {} : { namespace: 'team' }
-        await cluster.objects.create({
-          ...manifest,
-          metadata: { ...manifest.metadata, ...namespace },
-        })
-      }
-      const controller = 't-temper-controller'
-      const calls = async (name: string, namespace: string) => {
-        const all = await allowedCalls(cluster.config, { namespace: 'team', name }, namespace)
-        // Everybody who is known may ask what it may.
-        const everybodys = await allowedCalls(
-          cluster.config,
-          { namespace: 'team', name: 'a-stranger' },
-          namespace,
-        )
-        assert(everybodys.length > 0)
-        return all.filter((call) => !everybodys.includes(call))
-      }
-      assert.deepEqual(await calls(controller, 'team'), [
-        'create core/events',
-        `get coordination.k8s.io/leases ${controller}`,
-        'list core/nodes',
-        'list core/pods',
-        'list temper.dev/finetunes',
-        'list temper.dev/finetuneschedules',
-        'patch core/pods',
-        'patch temper.dev/finetunes',
-        'patch temper.dev/finetunes/status',
-        'patch temper.dev/finetuneschedules',
-        'patch temper.dev/finetuneschedules/status',
-        `update coordination.k8s.io/leases ${controller}`,
-        'watch temper.dev/finetunes',
-        'watch temper.dev/finetuneschedules',
-      ])
-      assert.deepEqual(await calls(controller, 'default'), ['list core/nodes'])
-      assert.deepEqual(await calls('t-temper-worker', 'team'), [])
-    })
   })
 })

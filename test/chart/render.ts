@@ -57,9 +57,9 @@ export async function helm(command: readonly string[], values: object): Promise<
   }
 }
 
-/** The chart's manifests of a release `t` in the namespace `team`. */
-export async function render(values: object): Promise<Rendered[]> {
-  const text = await helm(['template', 't', '--namespace', 'team'], values)
+/** The chart's manifests of a release `t`. */
+export async function render(values: object, namespace = 'team'): Promise<Rendered[]> {
+  const text = await helm(['template', 't', '--namespace', namespace], values)
   return parseAllDocuments(text)
     .map((document) => document.toJS() as Rendered | null)
     .filter((manifest) => manifest !== null)

@@ -72,12 +72,20 @@ async function isServed(objects: KubernetesObjectApi): Promise<boolean> {
   }
 }
 
+export async function createNamespace({ objects }: TestCluster, name: string): Promise<void> {
+  await objects.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+}
+
 /** A small document; `spec` is laid over its sections. */
-export function fineTune(name: string, spec: Record<string, unknown> = {}): FineTuneObject {
+export function fineTune(
+  name: string,
+  spec: Record<string, unknown> = {},
+  namespace = 'default',
+): FineTuneObject {
   return {
     apiVersion: 'temper.dev/v1alpha1',
     kind: 'FineTune',
-    metadata: { name, namespace: 'default' },
+    metadata: { name, namespace },
     spec: { model: { source: '/models/tiny' }, data: { train: ['/data/rows.jsonl'] }, ...spec },
   }
 }

@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiException } from '@kubernetes/client-node'
 import { type Condition, type ConditionType, type FineTuneResource } from '../../k8s/fine-tune-resource.ts'
 import { ApiFineTunes } from '../../k8s/api-fine-tunes.ts'
-import { type ControllerCounters, type ControllerParts, runController } from '../../k8s/controller.ts'
+import { BusyPods } from '../../k8s/busy-pods.ts'
+import { ClusterView } from '../../k8s/cluster-view.ts'
+import {
+  type ControllerCounters,
+  type ControllerParts,
+  type WorkerPods,
+  runController,
+} from '../../k8s/controller.ts'
 import type { Jobs } from '../../k8s/jobs.ts'
 import type { TestCluster } from './test-cluster.ts'
 
@@ -36,14 +43,25 @@ export function controllerParts(
     dataRoot: '/data',
     fineTunes: new ApiFineTunes(cluster.config, { log, now }),
     jobs,
-    seenOn: () => {},
-    sweepPods: undefined,
+    workers: workerPods(cluster, log),
     now,
     log,
     counters,
     lines,
     ...changes,
   }
+}
+
+/** Pods with the label role=worker. */
+export function workerPods(cluster: TestCluster, log: (line: string) => void): WorkerPods {
+  const view = new ClusterView({
+    config: cluster.config,
+    namespace: 'default',
+    workerSelector: 'role=worker',
+    cordons: true,
+    log,
+  })
+  return { cluster: view, busy: new BusyPods(cluster.config, 'default', () => view.pods()) }
 }
 
 /** Runs a controller; the answer stops it. */
@@ -56,13 +74,20 @@ export function startController(parts: ControllerParts): () => Promise<void> {
   }
 }
 
-export async function readFineTune(cluster: TestCluster, name: string): Promise<FineTuneResource> {
+export async function readFineTune(
+  cluster: TestCluster,
+  name: string,
+  namespace = 'default',
+): Promise<FineTuneResource> {
   return cluster.objects.read<FineTuneResource>({
     apiVersion: 'temper.dev/v1alpha1',
     kind: 'FineTune',
-    metadata: { name, namespace: 'default' },
+    metadata: { name, namespace },
   })
 }
+
+/** A busy machine is given time; what never comes is said. */
+const LIMIT_MILLISECONDS = 60_000
 
 /** Waits for a condition to be true; what the resource says instead is in the error. */
 export async function untilCondition(
@@ -81,7 +106,7 @@ export async function untilResource(
   name: string,
   matches: (resource: FineTuneResource) => boolean,
 ): Promise<FineTuneResource> {
-  const end = performance.now() + 15_000
+  const end = performance.now() + LIMIT_MILLISECONDS
   for (;;) {
     const resource = await readFineTune(cluster, name)
     if (matches(resource)) return resource

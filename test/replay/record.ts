@@ -48,7 +48,11 @@ const worker = await startTestWorker(CONTROL_QUEUE, {
   publish: () => made('publish', { name: 'x', version: 1 }),
 })
 
-async function record(name: string, act: (jobId: string) => Promise<void> = () => Promise.resolve()) {
+async function record(
+  name: string,
+  act: (jobId: string) => Promise<void> = () => Promise.resolve(),
+  changes: Partial<FineTuneJob> = {},
+) {
   const file = new URL(`${name}.json`, folder)
   if (existsSync(file)) return
   const job: FineTuneJob = {
@@ -57,6 +61,7 @@ async function record(name: string, act: (jobId: string) => Promise<void> = () =
     trainingQueue: CONTROL_QUEUE,
     heartbeatSeconds: 5,
     searchAttributes: true,
+    ...changes,
   }
   const handle = await worker.client.workflow.start('fineTune', {
     workflowId: name,
@@ -130,4 +135,26 @@ await record('cancelled', async (jobId) => {
   await running.promise
   await worker.client.workflow.getHandle(jobId).cancel()
 })
+// A job of a cluster: its pods are reported, before and after the fact, and its priority changes while it runs.
+const onPod = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+training = async ({ attempt }) => {
+  onPod[attempt - 1]?.resolve()
+  if (attempt < 3) await untilStopped()
+}
+await record(
+  'reported-on',
+  async (jobId) => {
+    const child = worker.client.workflow.getHandle(trainingWorkflowId(jobId))
+    const report = { stage: 'train', pod: 'p', ended: true, evidence: ['the pod is gone'] }
+    await onPod[0]?.promise
+    await child.signal('podReport', { ...report, attempt: 1 })
+    await onPod[1]?.promise
+    await child.signal('podReport', { ...report, attempt: 1, ended: false, kind: 'nodeLost', avoidNode: 'n' })
+    await worker.client.workflow
+      .getHandle(jobId)
+      .signal('priority', { priority: { priorityKey: 1 }, isWaiting: false })
+    await child.signal('podReport', { ...report, attempt: 2, kind: 'outOfMemory' })
+  },
+  { reportsPods: true, priority: { priorityKey: 4 } },
+)
 await worker.stop()

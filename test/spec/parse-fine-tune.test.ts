@@ -230,7 +230,7 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
   {
     name: 'a model of an unknown kind',
     fields: { model: { source: 's3://models/a' } },
-    want: /model.source: must be a folder, a .gguf file or hf:\/\/owner\/name/,
+    want: /model.source: must be a folder, a .gguf file, hf:\/\/owner\/name/,
   },
   {
     name: 'a hub name that climbs',

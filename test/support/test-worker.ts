@@ -11,7 +11,11 @@ export interface TestWorker {
 }
 
 /** The real workflows on a real server, with activities that the test plays. */
-export async function startTestWorker(taskQueue: string, activities: object): Promise<TestWorker> {
+export async function startTestWorker(
+  taskQueue: string,
+  activities: object,
+  options: { identity?: string } = {},
+): Promise<TestWorker> {
   Runtime.install({ logger: new DefaultLogger('ERROR'), shutdownSignals: [] })
   const temporal = await startTemporal()
   const { address } = temporal
@@ -19,6 +23,7 @@ export async function startTestWorker(taskQueue: string, activities: object): Pr
   const client = new Client({ connection: await Connection.connect({ address }) })
   const worker = await Worker.create({
     connection,
+    ...options,
     taskQueue,
     workflowBundle: await workflowBundle(downloadCache(process.env)),
     activities,

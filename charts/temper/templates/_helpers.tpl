@@ -121,6 +121,7 @@ readinessProbe:
 {{- $fleet := dict "name" .name "taskQueue" .taskQueue }}
 {{- if .gpu }}{{ $_ := set $fleet "gpu" (dict "resource" .gpu.resource "count" (int .gpu.count)) }}{{ end }}
 {{- if .nodeSelector }}{{ $_ := set $fleet "nodeSelector" .nodeSelector }}{{ end }}
+{{- if .pricePerHour }}{{ $_ := set $fleet "pricePerHour" .pricePerHour }}{{ end }}
 {{- $fleets = append $fleets $fleet }}
 {{- end }}
 {{- toJson $fleets }}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { before, describe, test } from 'node:test'
+import { allowedCalls } from '../chart/allowed-calls.ts'
+import { dryRun } from '../chart/dry-run.ts'
+import { gpuFleet, production } from '../chart/example-values.ts'
+import { render } from '../chart/render.ts'
+import { createNamespace, type TestCluster } from './test-cluster.ts'
+
+export function chartSuite(shared: () => TestCluster): void {
+  describe('the chart in a real API server', () => {
+    let cluster: TestCluster
+    before(async () => {
+      cluster = shared()
+      await createNamespace(cluster, 'team')
+    })
+
+    test('is taken whole, field by field', async () => {
+      const values = [
+        { ...production, fleets: [gpuFleet], monitoring: { dashboard: true }, controller: { replicas: 2 } },
+        { quickstart: { enabled: true } },
+      ]
+      for (const each of values) {
+        for (const manifest of await render(each)) {
+          assert.equal(await dryRun(cluster.config, manifest, 'team'), undefined, manifest.metadata.name)
+        }
+      }
+      const [manifest] = await render(production)
+      assert(manifest)
+      const misspelt = { ...manifest, spce: {} }
+      assert.match((await dryRun(cluster.config, misspelt, 'team')) ?? '', /unknown field/)
+    })
+
+    test('is installed twice without a collision', async () => {
+      const named = async (namespace: string) =>
+        (await render(production, namespace))
+          .filter(({ kind, metadata }) => kind.startsWith('Cluster') || metadata.namespace === 'default')
+          .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+      const [one, two] = [await named('one'), await named('two')]
+      assert.equal(one.length, 4)
+      assert.deepEqual(
+        one.filter((name) => two.includes(name)),
+        [],
+      )
+    })
+
+    test('gives the controller what it needs, and nothing more', async () => {
+      const kinds = ['Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding', 'ServiceAccount']
+      for (const manifest of await render({ ...production, controller: { watchNamespaces: ['team'] } })) {
+        if (!kinds.includes(manifest.kind)) continue
+        const namespace = manifest.kind.startsWith('Cluster')
+          ? {}
+          : { namespace: manifest.metadata.namespace ?? 'team' }
+        await cluster.objects.create({
+          ...manifest,
+          metadata: { ...manifest.metadata, ...namespace },
+        })
+      }
+      const controller = 't-temper-controller'
+      const calls = async (name: string, namespace: string) => {
+        const all = await allowedCalls(cluster.config, { namespace: 'team', name }, namespace)
+        // Everybody who is known may ask what it may.
+        const stranger = { namespace: 'team', name: 'a-stranger' }
+        const everybodys = await allowedCalls(cluster.config, stranger, namespace)
+        assert(everybodys.length > 0)
+        return all.filter((call) => !everybodys.includes(call))
+      }
+      assert.deepEqual(await calls(controller, 'team'), [
+        'create core/events',
+        `get coordination.k8s.io/leases ${controller}`,
+        'list core/events',
+        'list core/nodes',
+        'list core/pods',
+        'list temper.dev/finetunes',
+        'list temper.dev/finetuneschedules',
+        'patch core/pods',
+        'patch temper.dev/finetunes',
+        'patch temper.dev/finetunes/status',
+        'patch temper.dev/finetuneschedules',
+        'patch temper.dev/finetuneschedules/status',
+        `update coordination.k8s.io/leases ${controller}`,
+        'watch core/nodes',
+        'watch core/pods',
+        'watch temper.dev/finetunes',
+        'watch temper.dev/finetuneschedules',
+      ])
+      assert.deepEqual(await calls(controller, 'default'), [
+        'list core/events',
+        'list core/nodes',
+        'watch core/nodes',
+      ])
+      assert.deepEqual(await calls('t-temper-worker', 'team'), [])
+    })
+  })
+}
