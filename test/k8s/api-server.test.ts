@@ -5,6 +5,7 @@ import { commandSuite } from './command.suite.ts'
 import { controllerProcessSuite } from './controller-process.suite.ts'
 import { controllerSuite } from './controller.suite.ts'
 import { crdSuite } from './crd.suite.ts'
+import { olderCrdSuite } from './older-crd.suite.ts'
 import { podEvidenceSuite } from './pod-evidence.suite.ts'
 import { missingApiServer, startTestCluster, type TestCluster } from './test-cluster.ts'
 
@@ -26,4 +27,5 @@ describe('with a real API server', { skip, timeout: 600_000 }, () => {
   podEvidenceSuite(() => cluster)
   commandSuite(() => cluster)
   controllerProcessSuite(() => cluster)
+  olderCrdSuite(() => cluster)
 })

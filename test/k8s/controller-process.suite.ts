@@ -5,9 +5,14 @@ import { afterEach, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { CoordinationV1Api, CoreV1Api } from '@kubernetes/client-node'
+import { jobIdOf } from '../../jobs/job-id.ts'
 import type { FineTuneResource } from '../../k8s/fine-tune-resource.ts'
 import { render } from '../chart/render.ts'
 import { createNamespace, fineTune, type TestCluster } from './test-cluster.ts'
+import { CONTROL_QUEUE } from '../../workflows/queues.ts'
+import { startTestWorker } from '../support/test-worker.ts'
+import { playedStages } from './played-stages.ts'
+import { readFineTune } from './test-controller.ts'
 import { freePorts } from '../support/cluster/free-ports.ts'
 
 const NAMESPACE = 'staff'
@@ -41,7 +46,10 @@ export function controllerProcessSuite(shared: () => TestCluster): void {
       }
     })
 
-    async function start(name: string): Promise<{ child: ChildProcess; port: number }> {
+    async function start(
+      name: string,
+      address = '127.0.0.1:1',
+    ): Promise<{ child: ChildProcess; port: number }> {
       const [port = 0] = await freePorts(1)
       const groups = ['system:serviceaccounts', 'system:authenticated']
       const child = spawn(process.execPath, [entry], {
@@ -56,8 +64,8 @@ export function controllerProcessSuite(shared: () => TestCluster): void {
           POD_NAMESPACE: NAMESPACE,
           TEMPER_LEASE: lease,
           TEMPER_WORKER_SELECTOR: 'app.kubernetes.io/component=worker',
-          TEMPER_FLEETS: '[{"name":"cpu","taskQueue":"finetune-train-cpu"}]',
-          TEMPORAL_ADDRESS: '127.0.0.1:1',
+          TEMPER_FLEETS: JSON.stringify([{ name: 'cpu', taskQueue: CONTROL_QUEUE }]),
+          TEMPORAL_ADDRESS: address,
           TEMPER_HEALTH_PORT: String(port),
         },
       })
@@ -106,5 +114,38 @@ export function controllerProcessSuite(shared: () => TestCluster): void {
       assert.equal(await until(async () => ((await leader()) === 'second' ? 'second' : undefined)), 'second')
       assert.match(await (await get(second.port, '/metrics')).text(), /temper_controller_leader 1/)
     })
+
+    test('killed again and again at any moment, it brings every FineTune to its end, each started once', async () => {
+      const worker = await startTestWorker(CONTROL_QUEUE, playedStages)
+      try {
+        const names = Array.from({ length: 10 }, (_, i) => `survivor-${i}`)
+        const isComplete = ({ status }: FineTuneResource) =>
+          status?.conditions.some(({ type, status }) => type === 'Complete' && status === 'True') ?? false
+        const all = () => Promise.all(names.map((name) => readFineTune(cluster, name, NAMESPACE)))
+        await Promise.all(names.map((name) => cluster.objects.create(fineTune(name, {}, NAMESPACE))))
+        let kills = 0
+        for (;;) {
+          // A pod that is begun again has its name again, and so its lease.
+          const { child, port } = await start('phoenix', worker.temporal.address)
+          await until(async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok)
+          if (kills < KILLS) await sleep(Math.random() * 3_000)
+          else await until(async () => (await all()).every(isComplete))
+          const exit = once(child, 'exit')
+          child.kill('SIGKILL')
+          await exit
+          if (kills++ === KILLS) break
+        }
+        for (const { metadata } of await all()) {
+          const runs = worker.client.workflow.list({ query: `WorkflowId = '${jobIdOf(metadata.uid)}'` })
+          let count = 0
+          for await (const _ of runs) count++
+          assert.equal(count, 1, `${metadata.name} was started once`)
+        }
+      } finally {
+        await worker.stop()
+      }
+    })
   })
 }
+
+const KILLS = 3
