@@ -164,7 +164,8 @@ describe('a fine-tune', { timeout: 120_000 }, () => {
       return taskQueue === 'larger-machines' || undefined
     })
     const { stages } = await handle.query<JobStatus>('status')
-    assert.deepEqual(stages[3]?.failures, { outOfMemory: { times: 2, steps: 4, seconds: 2 } })
+    // Two rows, one row, and one row with full gradient checkpointing: then this machine has nothing smaller.
+    assert.deepEqual(stages[3]?.failures, { outOfMemory: { times: 3, steps: 6, seconds: 3 } })
     assert.deepEqual(stages[3]?.failure?.evidence, ['exit code 12'])
     await handle.terminate()
   })
