@@ -21,6 +21,8 @@ const OPTIONS = {
   jobs: { type: 'string', default: '500' },
   /** One after another on the idle worker, before: what a job takes that waits for nobody. */
   alone: { type: 'string', default: '10' },
+  /** Training steps of a job: 0 is a rehearsal. More of them show that a history has no events of steps. */
+  steps: { type: 'string', default: '0' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -31,11 +33,11 @@ const SUBMIT_AT_ONCE = 20
 
 /**
  * Many small jobs on one Temporal server and one worker, started as the command starts them. Each has rows of its own and a
- * tiny model, and is a rehearsal (maxSteps 0): every stage works, and none of it is training. What is left is Temper's own time.
+ * tiny model, and is by default a rehearsal (maxSteps 0): every stage works, and none of it is training. What is left is Temper's own time.
  */
 export async function benchMany(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: OPTIONS })
-  const [jobs, alone] = [Number(values.jobs), Number(values.alone)]
+  const [jobs, alone, steps] = [Number(values.jobs), Number(values.alone), Number(values.steps)]
   const folder = await mkdtemp(join(tmpdir(), 'temper-many-'))
   process.env['TEMPER_HOME'] = join(folder, 'home')
   // As bin/temper.js has it: what its processes compile they compile once.
@@ -50,7 +52,7 @@ export async function benchMany(args: string[]): Promise<void> {
     const { client } = session
     const pid = worker.pid() ?? 0
     const begin = async (name: string, index: number): Promise<void> => {
-      const job = await jobOf(folder, name, index)
+      const job = await jobOf(folder, name, index, steps)
       await startJob(client, job, { name, specDigest: name, again: false })
     }
     // Not counted: what the first job of a worker's life loads and compiles.
@@ -91,6 +93,7 @@ export async function benchMany(args: string[]): Promise<void> {
     const line = {
       bench: 'many',
       jobs,
+      steps,
       seconds: round(seconds),
       submittedIn: round(submitted),
       jobsPerMinute: round((jobs / seconds) * 60),
@@ -122,7 +125,7 @@ export async function benchMany(args: string[]): Promise<void> {
   }
 }
 
-async function jobOf(folder: string, name: string, index: number): Promise<FineTuneJob> {
+async function jobOf(folder: string, name: string, index: number, maxSteps: number): Promise<FineTuneJob> {
   const rows = join(folder, 'rows', name)
   await mkdir(rows, { recursive: true })
   const line = (what: string, i: number) =>
@@ -144,7 +147,7 @@ async function jobOf(folder: string, name: string, index: number): Promise<FineT
           eval: [join(rows, 'eval.jsonl')],
           maxLength: 128,
         },
-        train: { r: 4, maxSteps: 0, threads: 1 },
+        train: { r: 4, maxSteps, threads: 1 },
         eval: { samples: 1, maxNewTokens: 8 },
         // Random weights lose more by eight bits than a trained model's do.
         quantize: { maxLossIncrease: 100 },
