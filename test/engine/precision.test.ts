@@ -11,6 +11,7 @@ import type { Precision } from '../../src/model/precision.ts'
 import type { WeightInfo, WeightSource } from '../../src/model/weights.ts'
 import { makeBatch } from '../../src/train/batch.ts'
 import { createEngine } from '../../src/train/create-engine.ts'
+import { changedWeights } from '../support/changed-weights.ts'
 import { readStartAdapter } from '../../scripts/golden-files.ts'
 import { compareGradients } from './compare-gradients.ts'
 import { copyOf, goldenDir, sample, type TinyName } from './tiny-engine.ts'
@@ -56,25 +57,7 @@ function changed(
   type: WeightInfo['type'],
   change: (values: Float32Array, info: WeightInfo) => Float32Array,
 ): WeightSource {
-  const infos = new Map(Array.from(source.infos, ([name, info]) => [name, { ...info, type }]))
-  const float32 = (name: string) => change(source.float32(name), infos.get(name) as WeightInfo)
-  return {
-    infos,
-    float32,
-    rows(name, from, to) {
-      const values = float32(name)
-      const width = values.length / (infos.get(name)?.shape[0] ?? 1)
-      return values.slice(from * width, to * width)
-    },
-    bytes(name) {
-      const values = float32(name)
-      const stored =
-        type === 'F16' ? float32ToHalf(values) : type === 'BF16' ? float32ToBfloat16(values) : values
-      return new Uint8Array(stored.buffer)
-    },
-    fileOf: (name) => source.fileOf(name),
-    close: () => source.close(),
-  }
+  return changedWeights(source, type, (info) => change(source.float32(info.name), info))
 }
 
 /** What a mode may cost, against float32: cosine of each layer's gradients, relative error of all, relative loss. */
