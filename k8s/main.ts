@@ -3,7 +3,8 @@ import { Client, Connection } from '@temporalio/client'
 import { serveHealth } from '../src/local/health-server.ts'
 import { temporalNamespace, temporalOptions } from '../jobs/temporal-options.ts'
 import { ApiFineTunes } from './api-fine-tunes.ts'
-import { ApiSchedules } from './api-schedules.ts'
+import { ApiResources } from './api-resources.ts'
+import { type FineTuneScheduleResource, SCHEDULE_PLURAL } from './fine-tune-schedule-resource.ts'
 import { BusyPods } from './busy-pods.ts'
 import { ClusterView } from './cluster-view.ts'
 import { type ControllerCounters, type WorkerPods, runController } from './controller.ts'
@@ -92,7 +93,7 @@ async function main(signal: AbortSignal): Promise<void> {
                 dataRoot: settings.dataRoot,
                 heartbeatSeconds: settings.heartbeatSeconds,
                 pollMilliseconds: SCHEDULE_POLL_MILLISECONDS,
-                api: new ApiSchedules(config, { log, now }),
+                api: new ApiResources<FineTuneScheduleResource>(config, SCHEDULE_PLURAL, { log, now }),
                 schedules: new TemporalSchedules({
                   client,
                   address: options.address,

@@ -4,7 +4,7 @@ import { resolveSchedulePaths } from '../src/spec/document-paths.ts'
 import { parseFineTuneSchedule } from '../src/spec/parse-fine-tune-schedule.ts'
 import type { NightlyJob } from '../workflows/nightly-job.ts'
 import { scheduleIdOf } from '../jobs/start-schedule.ts'
-import type { ApiSchedules } from './api-schedules.ts'
+import type { ApiResources } from './api-resources.ts'
 import type {
   FineTuneScheduleResource,
   FineTuneScheduleStatus,
@@ -18,7 +18,7 @@ import type { Schedules, ScheduleView } from './schedules.ts'
 const FINALIZER = 'temper.dev/delete-schedule'
 
 export interface ScheduleParts {
-  api: Pick<ApiSchedules, 'applyStatus' | 'setFinalizers' | 'emit'>
+  api: Pick<ApiResources<FineTuneScheduleResource>, 'applyStatus' | 'setFinalizers' | 'emit'>
   schedules: Schedules
   fleets: readonly Fleet[]
   /** Where the machines of the fleets have the data and models: relative paths of a spec begin here. */

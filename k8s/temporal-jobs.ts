@@ -1,26 +1,16 @@
 import { createHash } from 'node:crypto'
-import { type Client, ServiceError, WorkflowNotFoundError } from '@temporalio/client'
+import { type Client, WorkflowNotFoundError } from '@temporalio/client'
 import { jobIdOf } from '../jobs/job-id.ts'
 import { findJob } from '../jobs/job-view.ts'
 import { hasSearchAttributes } from '../jobs/search-attributes.ts'
 import { startJob } from '../jobs/start-job.ts'
-import { TransientError } from '../src/errors.ts'
 import { canonicalJson } from '../src/store/canonical-json.ts'
 import { type FineTuneJob, trainingWorkflowId } from '../workflows/job.ts'
 import type { PriorityChange } from '../workflows/job-record.ts'
 import type { PodReport } from '../workflows/pod-reports.ts'
 import { pauseSignal, podReportSignal, prioritySignal, resumeSignal } from '../workflows/signals.ts'
+import { callTemporal, type TemporalPlace } from './call-temporal.ts'
 import type { JobStart, Jobs } from './jobs.ts'
-
-/** A call that takes longer is one to a server that is not there. */
-const CALL_MILLISECONDS = 10_000
-
-interface TemporalPlace {
-  client: Client
-  /** For messages. */
-  address: string
-  heartbeatSeconds: number
-}
 
 /** FineTunes as workflows of a Temporal server. */
 export class TemporalJobs implements Jobs {
@@ -93,24 +83,9 @@ export class TemporalJobs implements Jobs {
     return this.#call((client) => ifThere(() => client.workflow.getHandle(id).signal(name, ...args)))
   }
 
-  async #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
-    const { client, address } = this.#place
-    try {
-      await client.connection.ensureConnected()
-    } catch (error) {
-      throw unreachable(address, error)
-    }
-    try {
-      return await client.withDeadline(Date.now() + CALL_MILLISECONDS, () => work(client))
-    } catch (error) {
-      if (!(error instanceof ServiceError) && !isGrpcError(error)) throw error
-      throw unreachable(address, error)
-    }
+  #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    return callTemporal(this.#place, work)
   }
-}
-
-function unreachable(address: string, error: unknown): TransientError {
-  return new TransientError(`Temporal at ${address} does not answer: ${reasonOf(error)}`, { cause: error })
 }
 
 /** A workflow that has ended needs no ending. */
@@ -120,13 +95,4 @@ async function ifThere(act: () => Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error
   }
-}
-
-function isGrpcError(error: unknown): boolean {
-  return error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? error.cause.message : error.message
 }

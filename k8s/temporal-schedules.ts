@@ -1,7 +1,6 @@
 import {
   type Client,
   ScheduleNotFoundError,
-  ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -14,29 +13,19 @@ import {
   scheduleOptions,
   startSchedule,
 } from '../jobs/start-schedule.ts'
-import { TransientError } from '../src/errors.ts'
 import type { NightRecord } from '../src/nightly/night-record.ts'
 import type { NightlyJob } from '../workflows/nightly-job.ts'
 import { CONTROL_QUEUE } from '../workflows/queues.ts'
 import type { releaseName } from '../workflows/release-name.ts'
+import { callTemporal, type TemporalPlace } from './call-temporal.ts'
 import type { LastNight } from './fine-tune-schedule-resource.ts'
 import type { Schedules, ScheduleView } from './schedules.ts'
 
-/** A call that takes longer is one to a server that is not there. */
-const CALL_MILLISECONDS = 10_000
-
-interface SchedulesPlace {
-  client: Client
-  /** For messages. */
-  address: string
-  heartbeatSeconds: number
-}
-
 /** FineTuneSchedules as schedules of a Temporal server. */
 export class TemporalSchedules implements Schedules {
-  readonly #place: SchedulesPlace
+  readonly #place: TemporalPlace
 
-  constructor(place: SchedulesPlace) {
+  constructor(place: TemporalPlace) {
     this.#place = place
   }
 
@@ -127,21 +116,7 @@ export class TemporalSchedules implements Schedules {
     })
   }
 
-  async #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
-    const { client, address } = this.#place
-    const unreachable = (error: unknown) =>
-      new TransientError(`Temporal at ${address} does not answer: ${String(error)}`, { cause: error })
-    try {
-      await client.connection.ensureConnected()
-    } catch (error) {
-      throw unreachable(error)
-    }
-    try {
-      return await client.withDeadline(Date.now() + CALL_MILLISECONDS, () => work(client))
-    } catch (error) {
-      const isGrpcError = error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
-      if (!(error instanceof ServiceError) && !isGrpcError) throw error
-      throw unreachable(error)
-    }
+  #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    return callTemporal(this.#place, work)
   }
 }

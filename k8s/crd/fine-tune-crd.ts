@@ -1,5 +1,7 @@
 import { schemaAt } from '../../src/spec/json-schema.ts'
-import { GROUP, KIND, PLURAL, VERSION } from '../fine-tune-resource.ts'
+import { KIND, PLURAL } from '../fine-tune-resource.ts'
+import { column, customResourceDefinition } from './custom-resource-definition.ts'
+import { fleetField } from './schema-parts.ts'
 import { statusSchema } from './status-schema.ts'
 import { type StructuralSchema, structuralSchema } from './structural-schema.ts'
 
@@ -13,11 +15,7 @@ const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
     description:
       'true: the job saves a checkpoint and stops, and holds no GPU; false: it goes on from there. Default: false.',
   },
-  fleet: {
-    type: 'string',
-    pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
-    description: 'The fleet of machines to train on, by its name in the chart. Default: the first one.',
-  },
+  fleet: fleetField,
   priority: {
     type: 'object',
     description:
@@ -97,60 +95,26 @@ const SETS = [
 
 /** The CustomResourceDefinition of FineTune, generated from the schema of src/spec. */
 export function fineTuneCrd(): object {
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${PLURAL}.${GROUP}` },
-    spec: {
-      group: GROUP,
-      scope: 'Namespaced',
-      names: {
-        kind: KIND,
-        listKind: `${KIND}List`,
-        plural: PLURAL,
-        singular: KIND.toLowerCase(),
-        shortNames: ['ft'],
-        categories: ['temper'],
-      },
-      versions: [
-        {
-          name: VERSION,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          additionalPrinterColumns: [
-            column('Stage', 'string', '.status.stage'),
-            column('Progress', 'integer', '.status.progress.percent'),
-            column('Loss', 'string', '.status.progress.metrics[?(@.name=="loss")].value'),
-            column('Age', 'date', '.metadata.creationTimestamp'),
-          ],
-          schema: { openAPIV3Schema: documentSchema() },
-        },
-      ],
-    },
-  }
-}
-
-function documentSchema(): StructuralSchema {
-  return {
-    type: 'object',
+  return customResourceDefinition({
+    kind: KIND,
+    plural: PLURAL,
+    shortName: 'ft',
+    columns: [
+      column('Stage', 'string', '.status.stage'),
+      column('Progress', 'integer', '.status.progress.percent'),
+      column('Loss', 'string', '.status.progress.metrics[?(@.name=="loss")].value'),
+      column('Age', 'date', '.metadata.creationTimestamp'),
+    ],
     description: 'A fine-tune: base model, rows, training, exports.',
-    required: ['spec'],
-    properties: {
-      apiVersion: { type: 'string' },
-      kind: { type: 'string' },
-      // A name becomes the published model's name, which is one label.
-      metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 63 } } },
-      spec: specSchema(),
-      status: statusSchema,
-    },
-    'x-kubernetes-validations': [
+    spec: specSchema(),
+    status: statusSchema,
+    validations: [
       {
         rule: `!has(oldSelf.status) || !has(oldSelf.status.workflowId) || (${FIXED.map(unchanged).join(' && ')})`,
         message: `the job was started: only suspend, priority and budget may change; delete it and create another to change ${FIXED.join(', ')}`,
       },
     ],
-  }
+  })
 }
 
 function unchanged(field: string): string {
@@ -177,4 +141,3 @@ function schemaOf(schema: StructuralSchema, path: readonly string[]): Structural
 }
 
 const properties = (schema: StructuralSchema) => schema['properties'] as Record<string, StructuralSchema>
-const column = (name: string, type: string, jsonPath: string) => ({ name, type, jsonPath })

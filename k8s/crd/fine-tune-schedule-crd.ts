@@ -1,12 +1,8 @@
 import { fineTuneScheduleJsonSchema, schemaAt } from '../../src/spec/json-schema.ts'
-import { GROUP, VERSION } from '../fine-tune-resource.ts'
 import { SCHEDULE_KIND, SCHEDULE_PLURAL } from '../fine-tune-schedule-resource.ts'
+import { column, customResourceDefinition } from './custom-resource-definition.ts'
+import { conditionList, fleetField, text, time, whole } from './schema-parts.ts'
 import { type StructuralSchema, structuralSchema } from './structural-schema.ts'
-
-const text = (description: string): StructuralSchema => ({ type: 'string', description })
-const whole = (description: string): StructuralSchema => ({ type: 'integer', format: 'int64', description })
-const time = (description: string): StructuralSchema => ({ type: 'string', format: 'date-time', description })
-const column = (name: string, type: string, jsonPath: string) => ({ name, type, jsonPath })
 
 /** What the spec has on a cluster only. */
 const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
@@ -14,11 +10,7 @@ const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
     type: 'boolean',
     description: 'true: no night begins; one that runs goes on. Default: false.',
   },
-  fleet: {
-    type: 'string',
-    pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
-    description: 'The fleet of machines to train on, by its name in the chart. Default: the first one.',
-  },
+  fleet: fleetField,
 }
 
 /** The status that the controller writes; its TypeScript is FineTuneScheduleStatus. */
@@ -41,24 +33,7 @@ const statusSchema: StructuralSchema = {
         version: whole('The version that it published.'),
       },
     },
-    conditions: {
-      type: 'array',
-      description: 'Ready: nights begin by the clock. TemporalReachable.',
-      items: {
-        type: 'object',
-        required: ['type'],
-        properties: {
-          type: text('What is true or not.'),
-          status: { type: 'string', enum: ['True', 'False', 'Unknown'], description: 'Whether it is.' },
-          observedGeneration: whole('metadata.generation that it is about.'),
-          lastTransitionTime: time('Since when the status is this one.'),
-          reason: text('One word, for programs.'),
-          message: text('For people.'),
-        },
-      },
-      'x-kubernetes-list-type': 'map',
-      'x-kubernetes-list-map-keys': ['type'],
-    },
+    conditions: conditionList('Ready: nights begin by the clock. TemporalReachable.'),
   },
 }
 
@@ -66,50 +41,18 @@ const statusSchema: StructuralSchema = {
 export function fineTuneScheduleCrd(): object {
   const spec = structuralSchema(schemaAt(['spec'], fineTuneScheduleJsonSchema()) ?? {})
   Object.assign(spec['properties'] as object, CLUSTER_FIELDS)
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${SCHEDULE_PLURAL}.${GROUP}` },
-    spec: {
-      group: GROUP,
-      scope: 'Namespaced',
-      names: {
-        kind: SCHEDULE_KIND,
-        listKind: `${SCHEDULE_KIND}List`,
-        plural: SCHEDULE_PLURAL,
-        singular: SCHEDULE_KIND.toLowerCase(),
-        shortNames: ['fts'],
-        categories: ['temper'],
-      },
-      versions: [
-        {
-          name: VERSION,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          additionalPrinterColumns: [
-            column('Cron', 'string', '.spec.schedule.cron'),
-            column('Next', 'date', '.status.nextTime'),
-            column('Last', 'string', '.status.lastNight.end'),
-            column('Age', 'date', '.metadata.creationTimestamp'),
-          ],
-          schema: {
-            openAPIV3Schema: {
-              type: 'object',
-              description: 'A model that is retrained when new rows have arrived.',
-              required: ['spec'],
-              properties: {
-                apiVersion: { type: 'string' },
-                kind: { type: 'string' },
-                // A name becomes the published model's name, which is one label.
-                metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 63 } } },
-                spec,
-                status: statusSchema,
-              },
-            },
-          },
-        },
-      ],
-    },
-  }
+  return customResourceDefinition({
+    kind: SCHEDULE_KIND,
+    plural: SCHEDULE_PLURAL,
+    shortName: 'fts',
+    columns: [
+      column('Cron', 'string', '.spec.schedule.cron'),
+      column('Next', 'date', '.status.nextTime'),
+      column('Last', 'string', '.status.lastNight.end'),
+      column('Age', 'date', '.metadata.creationTimestamp'),
+    ],
+    description: 'A model that is retrained when new rows have arrived.',
+    spec,
+    status: statusSchema,
+  })
 }

@@ -1,15 +1,5 @@
+import { conditionList, list, text, time, whole } from './schema-parts.ts'
 import type { StructuralSchema } from './structural-schema.ts'
-
-const text = (description: string): StructuralSchema => ({ type: 'string', description })
-const whole = (description: string): StructuralSchema => ({ type: 'integer', format: 'int64', description })
-const time = (description: string): StructuralSchema => ({ type: 'string', format: 'date-time', description })
-const list = (description: string, key: string, properties: object): StructuralSchema => ({
-  type: 'array',
-  description,
-  items: { type: 'object', required: [key], properties },
-  'x-kubernetes-list-type': 'map',
-  'x-kubernetes-list-map-keys': [key],
-})
 
 /** The status that the controller writes; its TypeScript is FineTuneStatus in k8s/fine-tune-resource.ts. */
 export const statusSchema: StructuralSchema = {
@@ -23,17 +13,8 @@ export const statusSchema: StructuralSchema = {
     stage: text('The stage that runs, or queued, paused, suspended, complete, failed.'),
     startTime: time('When the job was started.'),
     completionTime: time('When the job ended.'),
-    conditions: list(
+    conditions: conditionList(
       'Complete, Failed, Suspended, and Temper’s own: OverBudget, Recovering, Waiting, TemporalReachable.',
-      'type',
-      {
-        type: text('What is true or not.'),
-        status: { type: 'string', enum: ['True', 'False', 'Unknown'], description: 'Whether it is.' },
-        observedGeneration: whole('metadata.generation that it is about.'),
-        lastTransitionTime: time('Since when the status is this one.'),
-        reason: text('One word, for programs.'),
-        message: text('For people.'),
-      },
     ),
     stages: list('The stages in their order.', 'name', {
       name: text('The stage.'),

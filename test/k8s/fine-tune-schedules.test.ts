@@ -11,8 +11,8 @@ import {
   PatchStrategy,
   setHeaderOptions,
 } from '@kubernetes/client-node'
-import { ApiSchedules } from '../../k8s/api-schedules.ts'
-import type { FineTuneScheduleResource } from '../../k8s/fine-tune-schedule-resource.ts'
+import { ApiResources } from '../../k8s/api-resources.ts'
+import { type FineTuneScheduleResource, SCHEDULE_PLURAL } from '../../k8s/fine-tune-schedule-resource.ts'
 import { runScheduleController } from '../../k8s/schedule-controller.ts'
 import { TemporalSchedules } from '../../k8s/temporal-schedules.ts'
 import { fineTuneScheduleCrdText } from '../../scripts/crd-text.ts'
@@ -74,7 +74,7 @@ describe('FineTuneSchedule, by a real API server and a real Temporal', { skip, t
         dataRoot: '/data',
         heartbeatSeconds: 10,
         pollMilliseconds: 200,
-        api: new ApiSchedules(cluster.config, { log, now }),
+        api: new ApiResources<FineTuneScheduleResource>(cluster.config, SCHEDULE_PLURAL, { log, now }),
         schedules: new TemporalSchedules({
           client: worker.client,
           address: worker.temporal.address,

@@ -6,14 +6,10 @@ import {
   type KubeConfig,
   PatchStrategy,
   setHeaderOptions,
+  type V1ObjectMeta,
 } from '@kubernetes/client-node'
 import { ConflictError } from '../src/errors.ts'
 import { GROUP, VERSION } from './fine-tune-resource.ts'
-import {
-  type FineTuneScheduleResource,
-  type FineTuneScheduleStatus,
-  SCHEDULE_PLURAL,
-} from './fine-tune-schedule-resource.ts'
 import type { EventText } from './fine-tunes.ts'
 
 const MANAGER = 'temper-controller'
@@ -21,34 +17,41 @@ const MANAGER = 'temper-controller'
 const MAX_MESSAGE = 1024
 const CONFLICT = 409
 
-interface Options {
+/** A custom resource of our group, as the API server holds it. */
+interface Resource {
+  apiVersion: string
+  kind: string
+  metadata: V1ObjectMeta & { name: string; namespace: string; uid: string }
+  status?: object
+}
+
+export interface ApiOptions {
   log(message: string): void
   now(): Date
 }
 
-/** FineTuneSchedules through a real API server. ConflictError where one has changed since it was read. */
-export class ApiSchedules {
+/** Resources of one kind through a real API server. ConflictError where one has changed since it was read. */
+export class ApiResources<R extends Resource> {
   readonly #custom: CustomObjectsApi
   readonly #core: CoreV1Api
-  readonly #options: Options
+  readonly #plural: string
+  readonly #options: ApiOptions
 
-  constructor(config: KubeConfig, options: Options) {
+  constructor(config: KubeConfig, plural: string, options: ApiOptions) {
     this.#custom = config.makeApiClient(CustomObjectsApi)
     this.#core = config.makeApiClient(CoreV1Api)
+    this.#plural = plural
     this.#options = options
   }
 
   /** Server-side apply: the whole status, which is the controller's alone. Only upon the resource as it was read. */
-  applyStatus(
-    resource: FineTuneScheduleResource,
-    status: FineTuneScheduleStatus,
-  ): Promise<FineTuneScheduleResource> {
+  applyStatus(resource: R, status: NonNullable<R['status']>): Promise<R> {
     const { apiVersion, kind, metadata } = resource
     const { name, namespace, resourceVersion } = metadata
-    return onConflict(() =>
+    return this.#onConflict(() =>
       this.#custom.patchNamespacedCustomObjectStatus(
         {
-          ...placeOf(resource),
+          ...this.#placeOf(resource),
           body: { apiVersion, kind, metadata: { name, namespace, resourceVersion }, status },
           fieldManager: MANAGER,
           force: true,
@@ -58,20 +61,20 @@ export class ApiSchedules {
     )
   }
 
-  setFinalizers(resource: FineTuneScheduleResource, finalizers: string[]): Promise<FineTuneScheduleResource> {
+  setFinalizers(resource: R, finalizers: string[]): Promise<R> {
     const { resourceVersion } = resource.metadata
-    return onConflict(() =>
+    return this.#onConflict(() =>
       this.#custom.patchNamespacedCustomObject(
-        { ...placeOf(resource), body: { metadata: { finalizers, resourceVersion } } },
+        { ...this.#placeOf(resource), body: { metadata: { finalizers, resourceVersion } } },
         setHeaderOptions('Content-Type', PatchStrategy.MergePatch),
       ),
     )
   }
 
   /** Never fails: an event that is lost changes nothing. */
-  async emit(resource: FineTuneScheduleResource, { type, reason, message }: EventText): Promise<void> {
+  async emit(resource: R, { type, reason, message }: EventText): Promise<void> {
     const { apiVersion, kind, metadata } = resource
-    const { name, namespace, uid } = metadata
+    const { name, namespace, uid, resourceVersion } = metadata
     const time = this.#options.now()
     const digest = createHash('sha256').update(`${uid}${reason}${message}${time.toISOString()}`).digest('hex')
     try {
@@ -79,10 +82,17 @@ export class ApiSchedules {
         namespace,
         body: {
           metadata: { name: `${name}.${digest.slice(0, 16)}`, namespace },
-          involvedObject: { apiVersion, kind, name, namespace, uid },
+          involvedObject: {
+            apiVersion,
+            kind,
+            name,
+            namespace,
+            uid,
+            ...(resourceVersion && { resourceVersion }),
+          },
           type,
           reason,
-          message: message.slice(0, MAX_MESSAGE),
+          message: message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE - 1)}…` : message,
           firstTimestamp: time,
           lastTimestamp: time,
           count: 1,
@@ -93,17 +103,17 @@ export class ApiSchedules {
       this.#options.log(`event ${reason} of ${namespace}/${name} is lost: ${(error as Error).message}`)
     }
   }
-}
 
-function placeOf({ metadata: { name, namespace } }: FineTuneScheduleResource) {
-  return { group: GROUP, version: VERSION, plural: SCHEDULE_PLURAL, name, namespace }
-}
+  #placeOf({ metadata: { name, namespace } }: R) {
+    return { group: GROUP, version: VERSION, plural: this.#plural, name, namespace }
+  }
 
-async function onConflict(call: () => Promise<unknown>): Promise<FineTuneScheduleResource> {
-  try {
-    return (await call()) as FineTuneScheduleResource
-  } catch (error) {
-    if (!(error instanceof ApiException) || error.code !== CONFLICT) throw error
-    throw new ConflictError('The resource has changed since it was read.', { cause: error })
+  async #onConflict(call: () => Promise<unknown>): Promise<R> {
+    try {
+      return (await call()) as R
+    } catch (error) {
+      if (!(error instanceof ApiException) || error.code !== CONFLICT) throw error
+      throw new ConflictError('The resource has changed since it was read.', { cause: error })
+    }
   }
 }
