@@ -3,7 +3,9 @@ import type { RunChildOptions } from '../train/run-child.ts'
 import type { StageContext } from './stage-context.ts'
 
 /** A child process's progress and log as the stage's own. */
-export function childOptions(context: StageContext): RunChildOptions {
+export function childOptions(
+  context: Pick<StageContext, 'signal' | 'clock' | 'progress' | 'log'>,
+): RunChildOptions {
   const { signal, clock } = context
   let kept = { step: 0, at: clock.now() }
   let begun = false
@@ -44,7 +46,8 @@ export function childOptions(context: StageContext): RunChildOptions {
     onLog: (line) => context.log(line),
     onCheckpoint: (checkpoint) => {
       saved = checkpoint
-      kept = { step: checkpoint.step, at: clock.now() }
+      // Its state was copied when its step ended; the steps since then were computed while it was on its way to the store.
+      kept = { step: checkpoint.step, at: clock.now() - checkpoint.seconds * 1000 }
       context.log({ level: 'info', message: 'checkpoint saved', fields: { ...checkpoint } })
       tell()
     },

@@ -20,10 +20,11 @@ export interface LeaseClaim {
   attempt: number
 }
 
-const leaseSchema = z.strictObject({
+/** Fields that a newer version has added are passed over: workers of two versions serve one store while an update is rolled out. */
+const leaseSchema = z.object({
   epoch: z.int().min(1),
   attempt: z.string().min(1),
-  claim: z.exactOptional(z.strictObject({ run: z.string().min(1), attempt: z.int().min(1) })),
+  claim: z.exactOptional(z.object({ run: z.string().min(1), attempt: z.int().min(1) })),
   /** Runs that have lost the lease to another run, the latest last. They never get it back. */
   past: z.exactOptional(z.array(z.string())),
 })

@@ -98,6 +98,20 @@ export function leaseBehaviour(open: OpenFresh): void {
     await assert.rejects(acquireLease(store, 'job', 'a'), CorruptError)
   })
 
+  test('a lease of an older or a newer version is read', async (t) => {
+    const store = await open(t)
+    const key = 'jobs/job/lease.json'
+    await store.write(key, '{"epoch": 7, "attempt": "old"}', { kind: 'absent' })
+    await heldLease(store, { jobId: 'job', epoch: 7, attempt: 'old' }).check()
+    const mine = await acquireLease(store, 'job', 'a', { run: 'r', attempt: 1 })
+    assert.equal(mine.epoch, 8)
+    const newer = { epoch: 9, attempt: 'new', claim: { run: 'r', attempt: 2, pod: 'p' }, machine: 'm' }
+    await store.write(key, JSON.stringify(newer), { kind: 'overwrite' })
+    await assert.rejects(mine.check(), FencedError)
+    await assert.rejects(acquireLease(store, 'job', 'late', { run: 'r', attempt: 1 }), FencedError)
+    assert.equal((await acquireLease(store, 'job', 'b', { run: 'r', attempt: 3 })).epoch, 10)
+  })
+
   test("a job's name cannot reach another job", async (t) => {
     const store = await open(t)
     await assert.rejects(acquireLease(store, '../other', 'a'), InputError)
