@@ -13,8 +13,20 @@ export const PRODUCT = [
   'examples',
 ]
 /** Beside them while the workflows are bundled. */
-const BUNDLER = ['scripts/bundle-workflows.ts', 'scripts/workflow-code.ts']
+export const BUNDLER = ['scripts/bundle-workflows.ts', 'scripts/workflow-code.ts']
 const COMMAND_MILLISECONDS = 5 * 60_000
+/** How a container of it begins. */
+export const IMAGE = {
+  User: '10001:10001',
+  WorkingDir: '/app',
+  Env: [
+    'PATH=/usr/local/bin:/usr/bin:/bin',
+    'NODE_ENV=production',
+    'TEMPER_HOME=/var/lib/temper',
+    'TEMPER_CACHE=/var/cache/temper',
+  ],
+  Cmd: ['node', 'worker/main.ts'],
+}
 
 /**
  * The CPU image of this checkout as an OCI layout, made without a container engine or a registry of images: a base of Debian's
@@ -31,15 +43,7 @@ export async function buildProductImage(
     reference,
     layers,
     {
-      User: '10001:10001',
-      WorkingDir: '/app',
-      Env: [
-        'PATH=/usr/local/bin:/usr/bin:/bin',
-        'NODE_ENV=production',
-        'TEMPER_HOME=/var/lib/temper',
-        'TEMPER_CACHE=/var/cache/temper',
-      ],
-      Cmd: ['node', 'worker/main.ts'],
+      ...IMAGE,
       Labels: {
         'org.opencontainers.image.title': 'temper',
         'org.opencontainers.image.licenses': 'Apache-2.0',

@@ -5,6 +5,7 @@ import { type Image, type Layer, writeImage, writeLayer } from '../../scripts/im
 import { buildProductImage } from '../../scripts/image/product-image.ts'
 import { type Store, openStoreOf } from './store-of.ts'
 import { type Cluster, startCluster } from '../support/cluster/cluster.ts'
+import { folderPrefix, markFolder } from '../support/cluster/leftovers.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 import { writeTinyModel } from '../support/tiny-model.ts'
 import { type HostTemporal, startHostTemporal } from './host-temporal.ts'
@@ -35,7 +36,8 @@ const ROWS = 60
 const LONG_ROW = 900
 
 export async function openSurroundings(say: (line: string) => void): Promise<Surroundings> {
-  const folder = await mkdtemp(join(tmpdir(), 'temper-cluster-test-'))
+  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}test-`))
+  await markFolder(folder)
   const closing: (() => Promise<void>)[] = []
   const once = <T>(what: string, start: () => Promise<T>): (() => Promise<T>) => {
     let started: Promise<T> | undefined

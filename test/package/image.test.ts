@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { writeImage, writeLayer } from '../../scripts/image/oci-image.ts'
-import { PRODUCT } from '../../scripts/image/product-image.ts'
+import { BUNDLER, IMAGE, PRODUCT } from '../../scripts/image/product-image.ts'
 import { runCommand } from '../../src/local/run-command.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'temper-image-'))
@@ -17,6 +17,32 @@ test('the image holds every folder that is compiled for the package, and the Doc
   assert.deepEqual(folders.toSorted(), [...include, 'bin'].toSorted())
   const copied = [...read('Dockerfile').matchAll(/^COPY (\w+) \/app\/\1$/gm)].map(([, name]) => name)
   assert.deepEqual(copied.toSorted(), folders.toSorted())
+})
+
+test("the Dockerfile copies only what is let through to it, and ends as the script's image does", () => {
+  const dockerfile = read('Dockerfile')
+  const allowed = read('.dockerignore').split('\n')
+  assert.equal(allowed[0], '**')
+  const sources = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = '']) =>
+    names.split(' '),
+  )
+  assert.equal(sources.includes('LICENSE'), true)
+  for (const source of sources)
+    assert.equal(allowed.includes(`!${source}`), true, `.dockerignore: !${source}`)
+  for (const source of [...PRODUCT, ...BUNDLER]) assert.equal(sources.includes(source), true, source)
+  for (const target of ['cpu', 'cuda']) {
+    const [, stage = ''] =
+      new RegExp(`^FROM \\S+ AS ${target}$(.*?)(?=^FROM|$(?![^]))`, 'ms').exec(dockerfile) ?? []
+    const last = (word: string) => new RegExp(`^${word} (.+)$`, 'm').exec(stage)?.[1]
+    assert.deepEqual(
+      { User: last('USER'), WorkingDir: last('WORKDIR'), Cmd: JSON.parse(last('CMD') ?? '[]') as unknown },
+      { User: IMAGE.User, WorkingDir: IMAGE.WorkingDir, Cmd: IMAGE.Cmd },
+    )
+    assert.deepEqual(
+      last('ENV')?.split(' '),
+      IMAGE.Env.filter((variable) => !variable.startsWith('PATH=')),
+    )
+  }
 })
 
 /** Two files, made at another time and with other modes. */
