@@ -39,6 +39,9 @@ export function s3Client(options: S3Options): { client: S3Client; endpoint: stri
       options.pathStyle ?? pathStyleSet(environment['TEMPER_S3_PATH_STYLE']) ?? endpoint !== undefined,
     maxAttempts: options.maxAttempts ?? MAX_ATTEMPTS,
     requestHandler: {
+      // The SDK's own agents know nothing of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+      httpAgent: { proxyEnv: environment },
+      httpsAgent: { proxyEnv: environment },
       connectionTimeout: CONNECT_MILLISECONDS,
       requestTimeout: ANSWER_MILLISECONDS,
       throwOnRequestTimeout: true,

@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 export interface HubRequest {
@@ -12,6 +19,8 @@ export interface HubRequest {
 /** A model hub on this machine: revision info, resolve with a redirect to a second host, ranges, and the faults a test asks for. */
 export interface TestHub {
   endpoint: string
+  /** Where large files lie: the second host. */
+  storage: string
   commit: string
   requests: HubRequest[]
   /** Cut the next bodies of large files off after this many bytes each. */
@@ -32,24 +41,28 @@ export interface TestRepository {
   files: Record<string, Buffer>
   /** What the API claims instead of a commit, for a hostile hub. */
   sha?: string
+  /** Both hosts speak TLS by these. */
+  tls?: { cert: string; key: string }
 }
 
 const COMMIT = 'c0ffee'.padEnd(40, '0')
 
-export async function startTestHub({ name, files, sha = COMMIT }: TestRepository): Promise<TestHub> {
+export async function startTestHub({ name, files, sha = COMMIT, tls }: TestRepository): Promise<TestHub> {
   const large = (file: string) => file.endsWith('.safetensors')
   const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
   const gitSha = (bytes: Buffer) =>
     createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 
-  const storage = createServer((request, response) => {
+  const serve = (answers: RequestListener): Server =>
+    tls ? createTlsServer(tls, answers) : createServer(answers)
+  const storage = serve((request, response) => {
     const digest = (request.url ?? '').slice(1)
     const [, bytes] = Object.entries(files).find(([, content]) => sha256(content) === digest) ?? []
     const status = hub.statuses.shift()
     if (status !== undefined || bytes === undefined) return answer(request, response, status ?? 404)
     send(request, response, hub.corrupt ? Buffer.alloc(bytes.length, 7) : bytes, hub.cuts.shift())
   })
-  const api = createServer((request, response) => {
+  const api = serve((request, response) => {
     const url = new URL(request.url ?? '', 'http://hub')
     if (hub.token !== undefined && request.headers.authorization !== `Bearer ${hub.token}`)
       return answer(request, response, 401)
@@ -111,6 +124,7 @@ export async function startTestHub({ name, files, sha = COMMIT }: TestRepository
   await Promise.all([listen(api), listen(storage)])
   const hub: TestHub = {
     endpoint: address(api),
+    storage: address(storage),
     commit: COMMIT,
     requests: [],
     cuts: [],
@@ -132,7 +146,8 @@ function close(server: Server): Promise<void> {
 }
 
 function address(server: Server): string {
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const scheme = server instanceof TlsServer ? 'https' : 'http'
+  return `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
 /** ModelScope's two calls on this machine: the list of files, and a file's bytes after a redirect. */
