@@ -7,10 +7,12 @@ import { outOfMemory } from './cases/out-of-memory.ts'
 import { quickstart } from './cases/quickstart.ts'
 import { deleted, evicted, nodeLost } from './cases/recovery.ts'
 import { scaling } from './cases/scaling.ts'
+import { writeSection } from '../support/page-section.ts'
+import { recoverySection } from './recovery-times.ts'
 import { openSurroundings, seconds } from './surroundings.ts'
 
-// npm run test:cluster -- [--case NAME]...
-// Real control planes, nodes and servers. Last line: N passed, N failed, N not counted.
+// npm run test:cluster -- [--case NAME]... [--report]
+// Real control planes, nodes and servers. Last line: N passed, N failed, N not counted. --report writes what was measured into docs/faults.md.
 
 const CASES: readonly ClusterCase[] = [
   image,
@@ -24,7 +26,9 @@ const CASES: readonly ClusterCase[] = [
   many,
 ]
 
-const { values } = parseArgs({ options: { case: { type: 'string', multiple: true } } })
+const { values } = parseArgs({
+  options: { case: { type: 'string', multiple: true }, report: { type: 'boolean', default: false } },
+})
 const unknown = values.case?.filter((name) => !CASES.some((one) => one.name === name)) ?? []
 if (unknown.length > 0) {
   console.error(`no case ${unknown.join(', ')}; there are ${CASES.map(({ name }) => name).join(', ')}`)
@@ -56,6 +60,12 @@ try {
 } finally {
   await place.close()
 }
+if (values.report && counts.failed === 0 && place.recoveries.length > 0)
+  await writeSection(
+    new URL('../../docs/faults.md', import.meta.url),
+    'cluster',
+    recoverySection(place.recoveries),
+  )
 say(
   Object.entries(counts)
     .map(([state, count]) => `${count} ${state}`)

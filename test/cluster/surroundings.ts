@@ -9,6 +9,7 @@ import { folderPrefix, markFolder } from '../support/cluster/leftovers.ts'
 import { type SeaweedFs, startSeaweedFs } from '../support/seaweedfs.ts'
 import { writeTinyModel } from '../support/tiny-model.ts'
 import { type HostTemporal, startHostTemporal } from './host-temporal.ts'
+import type { RecoveryTime } from './recovery-times.ts'
 
 export const PRODUCT = { repository: 'temper.test/temper', tag: 'commit' }
 /** The product's image with /fixtures: an init container of it hands model and rows to the workers. */
@@ -26,6 +27,8 @@ export interface Surroundings {
   s3(): Promise<SeaweedFs>
   /** Of one installation. */
   store(prefix: string): Promise<Store>
+  /** What cases have measured, for docs/faults.md. */
+  recoveries: RecoveryTime[]
   close(): Promise<void>
 }
 
@@ -80,6 +83,7 @@ export async function openSurroundings(say: (line: string) => void): Promise<Sur
     cluster,
     temporal,
     s3,
+    recoveries: [],
     store: async (prefix) => openStoreOf(await s3(), `s3://${BUCKET}/${prefix}`),
     close: async () => {
       for (const close of closing.toReversed()) await close()

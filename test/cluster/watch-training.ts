@@ -30,9 +30,21 @@ export class TrainingWatch {
     return this.samples.find(matches)
   }
 
-  /** The first step that another attempt has done after this moment. */
-  newStepOfAnother(activity: string): Sample | undefined {
-    const others = this.samples.filter((sample) => sample.activity !== activity && isStepping(sample))
+  /** The first sample since a moment that is so many steps beyond the first one since then, of one attempt. */
+  stepsSince(since: number, steps: number): Sample | undefined {
+    const later = this.samples.filter((sample) => sample.at > since && isStepping(sample))
+    const first = later.findLast(({ activity }, index) => later[index - 1]?.activity !== activity)
+    return later.find(
+      ({ activity, progress }) =>
+        activity === first?.activity && progress.done >= first.progress.done + steps,
+    )
+  }
+
+  /** The first step that another attempt has done since a moment. */
+  newStepOfAnother(activity: string, since: number): Sample | undefined {
+    const others = this.samples.filter(
+      (sample) => sample.at > since && sample.activity !== activity && isStepping(sample),
+    )
     const from = Math.min(...others.map(({ progress }) => progress.done))
     return others.find(({ progress }) => progress.done > from)
   }
@@ -47,14 +59,18 @@ export class TrainingWatch {
     while (!this.#isStopped) {
       // Not there before the first stages are done.
       const description = await handle.describe().catch(() => undefined)
-      const [activity] = description?.raw.pendingActivities ?? []
+      // An attempt that was given up for lost is pending until its heartbeat is missed: the newest one counts.
+      const activity = description?.raw.pendingActivities?.toSorted(
+        (a, b) => Number(b.activityId) - Number(a.activityId),
+      )[0]
       const [payload] = activity?.heartbeatDetails?.payloads ?? []
       if (activity?.activityId && payload) {
         const progress = defaultPayloadConverter.fromPayload<StageProgress | undefined>(payload)
         const pod = activity.lastWorkerIdentity?.split('@')[1] ?? ''
         // The first heartbeat has nothing to tell yet.
-        if (progress)
-          this.samples.push({ at: performance.now(), activity: activity.activityId, pod, progress })
+        // Ids of activities begin anew in each run of the training's workflow.
+        const id = `${description?.runId} ${activity.activityId}`
+        if (progress) this.samples.push({ at: performance.now(), activity: id, pod, progress })
       }
       await sleep(LOOK_MILLISECONDS)
     }

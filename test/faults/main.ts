@@ -1,9 +1,8 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { format, resolveConfig } from 'prettier'
+import { writeAround } from '../support/page-section.ts'
 import { boundaries } from './cases/boundaries.ts'
 import { configuration } from './cases/configuration.ts'
 import { damage } from './cases/damage.ts'
@@ -39,7 +38,7 @@ const { values } = parseArgs({
 })
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1))
 
-const page = fileURLToPath(new URL('../../docs/faults.md', import.meta.url))
+const page = new URL('../../docs/faults.md', import.meta.url)
 const say = (line: string): void => console.log(line)
 
 if (values.report !== undefined) {
@@ -49,12 +48,12 @@ if (values.report !== undefined) {
     files.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as SavedPart),
   )
   await writePage(parts)
-  say(`${page} is made from ${files.length} files`)
+  say(`docs/faults.md is made from ${files.length} files`)
 } else process.exit(await run())
 
 async function writePage(parts: readonly SavedPart[]): Promise<void> {
-  const style = await resolveConfig(page)
-  await writeFile(page, await format(faultsReport(parts), { ...style, parser: 'markdown' }))
+  // npm run test:cluster -- --report writes a part of it too.
+  await writeAround(page, 'cluster', faultsReport(parts))
 }
 
 async function run(): Promise<number> {

@@ -18,7 +18,7 @@ const LOOK_SECONDS = 40
 
 export const scaling: ClusterCase = {
   name: 'scaling',
-  what: "KEDA's operator and adapter: 0 to 1 for a job, kept while it trains, 2 to 1 without a busy pod, none for a paused job",
+  what: "KEDA's operator and adapter: 0 to 1 for a job, kept while it trains, 2 to 1 without a busy pod, none for a suspended job, one again when it is resumed",
   missing: async () =>
     (await nodesMissing()) ??
     programsMissing(['helm', 'kubectl', 'coredns', 'keda-operator', 'keda-adapter']),
@@ -78,7 +78,7 @@ async function scale(place: Surroundings, keda: Keda, say: (line: string) => voi
   say(`1 to 0 at most ${Math.round((Date.now() - Date.parse(trained)) / 1000)} s after the last training`)
 
   await train(installation, client, 'third', LONG)
-  await installation.kubectl('patch', 'finetune', 'third', '--type=merge', '-p', '{"spec":{"suspend":true}}')
+  await suspend(installation, 'third', true)
   began = performance.now()
   await untilPods(installation, 0)
   say(`a suspended job: no pod after ${seconds(began)}`)
@@ -88,8 +88,22 @@ async function scale(place: Surroundings, keda: Keda, say: (line: string) => voi
     await sleep(1000)
   }
   say(`and none for ${LOOK_SECONDS} s more`)
+  began = performance.now()
+  await suspend(installation, 'third', false)
+  await installation.eventually('a pod for the job that goes on', async () =>
+    (await alive(installation)).length === 1 ? true : undefined,
+  )
+  const { status: resumed } = await installation.complete('third')
+  assert.deepEqual(resumed?.recoveries ?? [], [], 'to be suspended is no failure')
+  say(`resumed: a pod came, and the job was complete after ${seconds(began)}`)
+  await untilPods(installation, 0)
   await installation.kubectl('delete', 'finetunes', '--all')
   await installation.uninstall()
+}
+
+async function suspend(installation: Installation, name: string, suspend: boolean): Promise<void> {
+  const patch = JSON.stringify({ spec: { suspend } })
+  await installation.kubectl('patch', 'finetune', name, '--type=merge', '-p', patch)
 }
 
 /** Submits a job and waits for its first steps. */
