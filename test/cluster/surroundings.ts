@@ -27,6 +27,8 @@ export interface Surroundings {
   s3(): Promise<SeaweedFs>
   /** Of one installation. */
   store(prefix: string): Promise<Store>
+  /** How often a training is disturbed. */
+  disturbances: number
   /** What cases have measured, for docs/faults.md. */
   recoveries: RecoveryTime[]
   close(): Promise<void>
@@ -38,7 +40,10 @@ const ROWS = 60
 /** Characters of a long answer. */
 const LONG_ROW = 900
 
-export async function openSurroundings(say: (line: string) => void): Promise<Surroundings> {
+export async function openSurroundings(
+  say: (line: string) => void,
+  disturbances: number,
+): Promise<Surroundings> {
   const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}test-`))
   await markFolder(folder)
   const closing: (() => Promise<void>)[] = []
@@ -83,6 +88,7 @@ export async function openSurroundings(say: (line: string) => void): Promise<Sur
     cluster,
     temporal,
     s3,
+    disturbances,
     recoveries: [],
     store: async (prefix) => openStoreOf(await s3(), `s3://${BUCKET}/${prefix}`),
     close: async () => {

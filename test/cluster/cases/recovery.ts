@@ -18,8 +18,6 @@ const STEPS = 5000
 const TRAIN = { maxSteps: STEPS, checkpoint: { everySteps: 100, everySeconds: 60, keepLast: 2 } }
 /** Steps of an attempt before it is disturbed: there is something to lose. */
 const DISTURB_AFTER = 150
-/** Times that each thing is done to one job. */
-const TIMES = 6
 /** Stages after the training. */
 const OVER = ['evaluate', 'merge', 'quantize', 'publish', 'complete']
 const TOO_MANY_REQUESTS = 429
@@ -53,7 +51,7 @@ interface RecoveryCase {
 function recoveryCase({ what, ...rest }: RecoveryCase): ClusterCase {
   return {
     name: rest.name,
-    what: `${what}, ${TIMES} times`,
+    what: `${what}, again and again`,
     missing: async () => (await nodesMissing()) ?? programsMissing(['helm', 'kubectl', 'coredns']),
     run: (place, say) => recover({ what, ...rest }, place, say),
   }
@@ -76,7 +74,7 @@ async function recover(
   const times: Omit<RecoveryTime, 'stepsLost'>[] = []
   try {
     let from = 0
-    for (let time = 1; time <= TIMES; time++) {
+    for (let time = 1; time <= place.disturbances; time++) {
       const before = await training(installation, () => watch.stepsSince(from, DISTURB_AFTER))
       const began = performance.now()
       const { parts, mend } = await disturb({ installation, place, pod: before.pod, time })
@@ -95,7 +93,7 @@ async function recover(
     const recoveries = resource.status?.recoveries ?? []
     for (const one of recoveries)
       say(`status: ${one.kind}, ${one.stepsLost} steps and ${one.gpuSecondsLost} s lost: ${one.evidence}`)
-    assert.equal(recoveries.length, TIMES, 'the status names each of them once')
+    assert.equal(recoveries.length, place.disturbances, 'the status names each of them once')
     for (const one of recoveries) {
       assert.equal(one.kind, kind)
       assert.match(one.evidence, evidence)
