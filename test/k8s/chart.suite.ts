@@ -91,7 +91,7 @@ export function chartSuite(shared: () => TestCluster): void {
       assert.deepEqual(await passed(CONTROLLER, 'team'), withNames(WHOLE_CLUSTER))
       assert.deepEqual(await passed('t-temper-worker', 'rights'), [])
       // Discovery has found the API.
-      assert(Math.min(...made) > 500, `${made}`)
+      assert(Math.min(...made) > 500, made.join(', '))
     })
 
     async function install(namespace: string, values: object): Promise<void> {
