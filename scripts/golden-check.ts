@@ -70,10 +70,13 @@ export function isGolden(line: GoldenLine): boolean {
   return greedy && Object.values(errors).every((error) => error <= GOLDEN_TOLERANCE)
 }
 
-async function train(
+type TrainingSettings = Omit<Expected['training'], 'losses' | 'gradient_norms'>
+
+/** The golden AdamW steps. */
+export async function train(
   engine: Engine,
   batches: readonly Batch[],
-  settings: Expected['training'],
+  settings: TrainingSettings,
 ): Promise<{ losses: number[]; norms: number[] }> {
   const [, name, warmupSteps, totalSteps] =
     /^(\w+), (\d+) warm-up steps of (\d+)$/.exec(settings.schedule) ?? []
@@ -85,7 +88,7 @@ async function train(
   }
   const [beta1, beta2] = settings.betas
   const { eps: epsilon, weight_decay: weightDecay } = settings
-  const optimizer = new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay })
+  const optimizer = new AdamW(engine.trained, { beta1, beta2, epsilon, weightDecay })
   const losses: number[] = []
   const norms: number[] = []
   for (const [step, batch] of batches.entries()) {
@@ -94,7 +97,7 @@ async function train(
     scaleGradients(engine.gradients, 1 / tokens)
     losses.push(lossSum / tokens)
     norms.push(clipGradients(engine.gradients, settings.max_grad_norm))
-    optimizer.step(engine.adapter, engine.gradients, learningRateAt(step, schedule))
+    optimizer.step(engine.trained, engine.gradients, learningRateAt(step, schedule))
   }
   return { losses, norms }
 }
@@ -118,7 +121,7 @@ function maskPadding(logits: Float32Array, { segments }: Batch): Float32Array {
 
 type Floats = ArrayLike<number>
 
-function relativeError(found: Floats, want: Floats): number {
+export function relativeError(found: Floats, want: Floats): number {
   if (found.length !== want.length) return Infinity
   let difference = 0
   let largest = 0
@@ -131,12 +134,12 @@ function relativeError(found: Floats, want: Floats): number {
   return difference / largest
 }
 
-function worstNumber(found: readonly number[], want: readonly number[]): number {
+export function worstNumber(found: readonly number[], want: readonly number[]): number {
   if (found.length !== want.length) return Infinity
   return Math.max(...want.map((value, i) => relativeError([found[i] as number], [value])))
 }
 
-function worstTensor(
+export function worstTensor(
   found: { get(name: string): Float32Array | undefined },
   want: Map<string, Float32Array>,
 ): number {

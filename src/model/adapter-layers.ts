@@ -4,10 +4,10 @@ import type { ModelConfig } from './config.ts'
 import type { LoraSetting } from './layer.ts'
 import { adapterName, PROJECTIONS, projectionInfo, projectionPath, type Projection } from './projections.ts'
 
-/** One layer's part of an adapter. */
+/** One layer's part of what is trained: of an adapter or, with method full, of the weights themselves. */
 export interface AdapterLayer {
   lora: ReadonlyMap<Projection, LoraSetting>
-  /** By the names of buildLayer's inputs (`q_proj.lora_A`): the adapter's own name and its live tensor. */
+  /** By the names of buildLayer's inputs (`q_proj.lora_A`): the tensor's own name, and it itself, live. */
   tensors: ReadonlyMap<string, { name: string; shape: readonly number[]; data: Float32Array }>
 }
 

@@ -1,3 +1,5 @@
+import type { Trained } from './trained.ts'
+
 /** PEFT's LoraConfig, camelCase; only what changes the arithmetic or is written into adapter_config.json. */
 export interface LoraConfig {
   r: number
@@ -14,7 +16,7 @@ export interface LoraConfig {
 }
 
 /** A LoRA adapter in memory: PEFT's tensor names (base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight) to float32. */
-export interface Adapter {
+export interface Adapter extends Trained {
   config: LoraConfig
   /**
    * lora_A [r, in], lora_B [out, r] and with DoRA lora_magnitude_vector, [out] in PEFT's files and [1, out] here, as it is applied.

@@ -30,6 +30,8 @@ export interface ModelConfig {
   /** Biases on q/k/v (Qwen2) and on all four where a Llama or Qwen3 config says attention_bias. */
   attentionBias: { qkv: boolean; output: boolean }
   bosTokenId?: number
+  /** Its row of the embedding is never learnt from what stands in the text. */
+  padTokenId?: number
   /** All tokens that end a generation. */
   eosTokenIds: number[]
   /** config.json as it was read, for the exports. */

@@ -1,6 +1,7 @@
 import { InputError } from '../errors.ts'
 import { halfToNumber } from '../formats/numbers.ts'
 import type { ModelConfig } from './config.ts'
+import { layerWeightName } from './layer-weight-name.ts'
 import { storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
 import { PROJECTIONS, projectionInfo, projectionPath } from './projections.ts'
 import { readHalf } from './read-half.ts'
@@ -30,7 +31,10 @@ export interface FrozenWeights {
 /** Left in the file, of which a batch needs but a few rows; in memory where it is there anyway, as the head. */
 export type Embedding = { at: 'memory'; matrix: VocabularyMatrix } | { at: 'file'; source: WeightSource }
 
-const EMBEDDING = 'model.embed_tokens.weight'
+export const EMBEDDING = 'model.embed_tokens.weight'
+export const FINAL_NORM = 'model.norm.weight'
+/** Where it is not the embedding. */
+export const OUTPUT_HEAD = 'lm_head.weight'
 
 export interface FrozenOptions {
   linear: LinearFormat
@@ -50,13 +54,10 @@ export function layerWeights(
 ): Map<string, StoredTensor> {
   const read = reader(source)
   const weights = new Map<string, StoredTensor>()
-  const prefix = `model.layers.${layer}`
-  const norms = { input_norm: 'input_layernorm', post_norm: 'post_attention_layernorm' }
-  for (const [name, path] of Object.entries(norms))
-    weights.set(name, read(`${prefix}.${path}.weight`, [config.hiddenSize]))
-  if (config.queryKeyNorm)
-    for (const name of ['q_norm', 'k_norm'])
-      weights.set(name, read(`${prefix}.self_attn.${name}.weight`, [config.headDim]))
+  const norm = (input: string, size: number) =>
+    weights.set(input, read(layerWeightName(config, layer, input) as string, [size]))
+  for (const name of ['input_norm', 'post_norm']) norm(name, config.hiddenSize)
+  if (config.queryKeyNorm) for (const name of ['q_norm', 'k_norm']) norm(name, config.headDim)
   for (const projection of PROJECTIONS) {
     const info = projectionInfo(config, projection)
     const path = projectionPath(config, layer, projection)
@@ -121,12 +122,12 @@ export function loadFrozenWeights(
   const layers = Array.from({ length: config.layers }, (_, layer) =>
     layerWeights(config, source, layer, linear, smoothing?.[layer]),
   )
-  const head = vocabularyMatrix(config.tiedEmbeddings ? EMBEDDING : 'lm_head.weight')
+  const head = vocabularyMatrix(config.tiedEmbeddings ? EMBEDDING : OUTPUT_HEAD)
   return {
     embedding: embeddingOf(),
     linear,
     layers,
-    finalNorm: read('model.norm.weight', [hiddenSize]),
+    finalNorm: read(FINAL_NORM, [hiddenSize]),
     head,
   }
 

@@ -2,6 +2,7 @@ import { extract, inline, type GraphFunction } from '../onnx/extract.ts'
 import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Node, type Value } from '../onnx/graph.ts'
 import { cast } from '../onnx/ops.ts'
+import { layerWeightName } from './layer-weight-name.ts'
 import { buildLayer, type LayerSetting } from './layer.ts'
 
 /**
@@ -19,21 +20,30 @@ export interface LayerFunctions {
   forward: GraphFunction
   /** x, … → y and the kept tensors. */
   keeping: GraphFunction
-  /** dy, x, the kept tensors, … → dx and `<projection>.lora_A.gradient`, `.lora_B.gradient`; the rest is computed again. */
+  /** dy, x, the kept tensors, … → dx and `<input>.gradient` of each input that is trained; the rest is computed again. */
   backward: GraphFunction
   /** What `keeping` puts out and `backward` takes in. */
   keptNames: readonly string[]
 }
 
-export function layerFunctions(setting: LayerSetting, keptTensors: KeptTensors = 'float32'): LayerFunctions {
+/** Which of a layer's inputs are trained: LoRA's, or all its weights. */
+export type TrainedInputs = 'adapter' | 'weights'
+
+export function layerFunctions(
+  setting: LayerSetting,
+  keptTensors: KeptTensors = 'float32',
+  trains: TrainedInputs = 'adapter',
+): LayerFunctions {
   const graph = new Graph()
   const { inputs, y, kept, rules } = buildLayer(graph, setting)
   const forwardNodes = graph.nodes.slice()
   const dy = graph.input('dy', 'float32', y.shape)
-  const adapter = Array.from(inputs).filter(([name]) => name.includes('.lora_'))
-  const wrt = [inputs.get('x') as Value, ...adapter.map(([, value]) => value)]
+  const trained = Array.from(inputs).filter(([name]) =>
+    trains === 'adapter' ? name.includes('.lora_') : layerWeightName(setting.config, 0, name) !== undefined,
+  )
+  const wrt = [inputs.get('x') as Value, ...trained.map(([, value]) => value)]
   const gradients = differentiate(new Map([[y, dy]]), wrt, rules) as Value[]
-  const names = ['dx', ...adapter.map(([name]) => `${name}.gradient`)]
+  const names = ['dx', ...trained.map(([name]) => `${name}.gradient`)]
   const outputs = new Map(names.map((name, i) => [name, gradients[i] as Value]))
 
   const given = givenTensors(keptTensors, kept, () => computedFrom(inputs.get('x') as Value, forwardNodes))

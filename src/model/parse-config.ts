@@ -93,6 +93,7 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
   }
 
   const bosTokenId = tokenIds(json.bos_token_id)[0]
+  const padTokenId = tokenIds(json.pad_token_id)[0]
   const config: ModelConfig = {
     family,
     hiddenSize,
@@ -113,6 +114,7 @@ export function parseModelConfig(json: Json, where: string, generation: Json = {
       output: family !== 'qwen2' && json.attention_bias === true,
     },
     ...(bosTokenId !== undefined && { bosTokenId }),
+    ...(padTokenId !== undefined && { padTokenId }),
     eosTokenIds: [...new Set([...tokenIds(json.eos_token_id), ...tokenIds(generation.eos_token_id)])],
     json,
   }

@@ -29,7 +29,19 @@ export function precisionPlan(
   source: Pick<WeightSource, 'infos'>,
   checkpointing?: Checkpointing,
 ): PrecisionPlan {
-  const plan = ownPlan(precision, config, source)
+  return withCheckpointing(ownPlan(precision, config, source), precision, checkpointing)
+}
+
+/** Where all weights are trained: the weights themselves in float32, however the base is stored. */
+export function fullPlan(checkpointing?: Checkpointing): PrecisionPlan {
+  return withCheckpointing({ linear: 'float32', kept: 'float32', frugal: false }, 'exact', checkpointing)
+}
+
+function withCheckpointing(
+  plan: PrecisionPlan,
+  precision: Precision,
+  checkpointing: Checkpointing | undefined,
+): PrecisionPlan {
   switch (checkpointing) {
     case undefined:
       return plan

@@ -1,4 +1,4 @@
-import type { Adapter } from '../model/adapter.ts'
+import type { Trained } from '../model/trained.ts'
 import {
   BLOCK,
   blocksOf,
@@ -20,7 +20,16 @@ export interface AdamWOptions {
   bits?: 8 | 32
 }
 
-/** All that AdamW remembers, by the adapter's names: with it and the parameters, training goes on exactly. */
+/** Of one tensor, or of a block of it. */
+interface Parts<M> {
+  first: M
+  second: M
+  rate: number
+  /** The factor on the values. */
+  decay: number
+}
+
+/** All that AdamW remembers, by the names of what is trained: with it and the parameters, training goes on exactly. */
 export interface AdamWState {
   /** Steps taken. */
   step: number
@@ -35,8 +44,8 @@ const MOMENT_MAPS: Readonly<Record<'first' | 'second', DynamicMap>> = {
 }
 
 /**
- * AdamW with decoupled weight decay (arXiv:1711.05101) as torch.optim.AdamW computes it: every parameter decays, epsilon
- * is added after the bias correction of the second moment. With moments of 8 bits each block is read, moved on and written back, as in
+ * AdamW with decoupled weight decay (arXiv:1711.05101) as torch.optim.AdamW computes it, epsilon added after the bias correction
+ * of the second moment. Matrices decay; norms and biases, which only method full trains, do not (transformers' Trainer). With moments of 8 bits each block is read, moved on and written back, as in
  * bitsandbytes.
  */
 export class AdamW {
@@ -46,12 +55,12 @@ export class AdamW {
   readonly #secondBlock = new Float32Array(BLOCK)
 
   /** Starts from zero, or goes on from a saved state (its arrays are taken over, not copied). */
-  constructor(adapter: Adapter, options: AdamWOptions, state?: AdamWState) {
+  constructor(trained: Trained, options: AdamWOptions, state?: AdamWState) {
     this.#options = options
     const { bits = 32 } = options
     const zeros = (kind: 'first' | 'second') =>
       new Map(
-        Array.from(adapter.tensors, ([name, { data }]) => [
+        Array.from(trained.tensors, ([name, { data }]) => [
           name,
           zeroMoment(data.length, bits, MOMENT_MAPS[kind]),
         ]),
@@ -64,11 +73,11 @@ export class AdamW {
     return this.#state
   }
 
-  /** One step, in place. Gradients by the adapter's names, of its tensors' sizes. */
-  step(adapter: Adapter, gradients: ReadonlyMap<string, Float32Array>, learningRate: number): void {
+  /** One step, in place. Gradients by the names of what is trained, of its tensors' sizes. */
+  step(trained: Trained, gradients: ReadonlyMap<string, Float32Array>, learningRate: number): void {
     const { loraplusLrRatio = 1 } = this.#options
     this.#state.step++
-    for (const [name, { data }] of adapter.tensors) {
+    for (const [name, { shape, data }] of trained.tensors) {
       const isFaster = name.includes('.lora_B.') || name.endsWith('.lora_magnitude_vector')
       const rate = isFaster ? learningRate * loraplusLrRatio : learningRate
       const gradient = gradients.get(name)
@@ -80,36 +89,37 @@ export class AdamW {
         [gradient?.length, sizeOf(first), sizeOf(second)].some((n) => n !== data.length)
       )
         throw new Error(`AdamW: ${name} has ${data.length} elements, but its gradient or its moments do not`)
-      this.#move(data, gradient as Float32Array, first, second, rate)
+      const decay = shape.length > 1 ? 1 - rate * this.#options.weightDecay : 1
+      this.#move(data, gradient as Float32Array, { first, second, rate, decay })
     }
   }
 
-  #move(data: Float32Array, gradient: Float32Array, first: Moment, second: Moment, rate: number): void {
+  #move(data: Float32Array, gradient: Float32Array, parts: Parts<Moment>): void {
+    const { first, second, rate, decay } = parts
     if (first instanceof Float32Array && second instanceof Float32Array)
-      return this.#moveValues(data, gradient, first, second, rate)
+      return this.#moveValues(data, gradient, { first, second, rate, decay })
     if (first instanceof Float32Array || second instanceof Float32Array)
       throw new Error('AdamW: one moment has 8 bits, the other 32')
     for (const [begin, end] of blocksOf(data.length)) {
       readBlock(first, MOMENT_MAPS.first, begin, end, this.#firstBlock)
       readBlock(second, MOMENT_MAPS.second, begin, end, this.#secondBlock)
       const part = (whole: Float32Array) => whole.subarray(begin, end)
-      this.#moveValues(part(data), part(gradient), this.#firstBlock, this.#secondBlock, rate)
+      this.#moveValues(part(data), part(gradient), {
+        first: this.#firstBlock,
+        second: this.#secondBlock,
+        rate,
+        decay,
+      })
       writeBlock(first, MOMENT_MAPS.first, begin, end, this.#firstBlock)
       writeBlock(second, MOMENT_MAPS.second, begin, end, this.#secondBlock)
     }
   }
 
-  #moveValues(
-    data: Float32Array,
-    gradient: Float32Array,
-    first: Float32Array,
-    second: Float32Array,
-    rate: number,
-  ): void {
-    const { beta1, beta2, epsilon, weightDecay } = this.#options
+  #moveValues(data: Float32Array, gradient: Float32Array, parts: Parts<Float32Array>): void {
+    const { first, second, rate, decay } = parts
+    const { beta1, beta2, epsilon } = this.#options
     const { step } = this.#state
     const correction = Math.sqrt(1 - beta2 ** step)
-    const decay = 1 - rate * weightDecay
     const stepSize = rate / (1 - beta1 ** step)
     for (let i = 0; i < data.length; i++) {
       const g = gradient[i] as number

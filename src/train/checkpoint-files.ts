@@ -1,6 +1,6 @@
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Adapter } from '../model/adapter.ts'
+import type { Trained } from '../model/trained.ts'
 import { trainingPrefix } from '../store/checkpoint-pointer.ts'
 import { latestCheckpoint, saveCheckpoint } from '../store/checkpoints.ts'
 import { heldLease, type Lease } from '../store/lease.ts'
@@ -39,7 +39,7 @@ export class CheckpointFiles {
   }
 
   /** The newest state that is whole, or undefined. Corrupt checkpoints are set aside and reported. */
-  async latest(expected: Adapter, log: (line: LogLine) => void): Promise<TrainingState | undefined> {
+  async latest(expected: Trained, log: (line: LogLine) => void): Promise<TrainingState | undefined> {
     const cacheDir = join(this.#scratchDir, 'resume')
     const { checkpoint, quarantined } = await latestCheckpoint(
       this.#store,

@@ -4,25 +4,47 @@ import { InputError } from '../errors.ts'
 import { calibrate } from '../model/calibrate.ts'
 import { causalBlocks } from '../model/causal-blocks.ts'
 import { embed, layerWeights, loadFrozenWeights } from '../model/frozen-weights.ts'
-import { precisionPlan, type PrecisionPlan } from '../model/precision.ts'
-import { tensor } from '../onnx/session.ts'
+import { fullPlan, precisionPlan, type PrecisionPlan } from '../model/precision.ts'
+import { trainedWeights } from '../model/trained-weights.ts'
+import { tensor, type SessionOptions } from '../onnx/session.ts'
 import { attentionKind, batchTensors } from './batch-tensors.ts'
 import { ByLayerEngine } from './engine-by-layer.ts'
 import { WholeEngine } from './engine-whole.ts'
 import type { Engine, EngineOptions } from './engine.ts'
 import { padBatch } from './padded-batch.ts'
+import type { TrainedParts } from './trained-parts.ts'
 
 const NO_REGULARIZATION = { labelSmoothing: 0, neftuneNoiseAlpha: 0 }
 
-const NO_ADAPTER: Adapter = {
-  config: { r: 1, loraAlpha: 1, loraDropout: 0, targetModules: [], useRslora: false },
-  tensors: new Map(),
-}
-
 /** Loads the weights and makes ready to run. InputError where weights, config and adapter do not fit each other. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { config, layout, threads, adapter = NO_ADAPTER, regularization = NO_REGULARIZATION } = options
-  const layers = adapterLayers(config, adapter)
+  const { adapter } = options
+  return adapter === 'all-weights' ? fullEngine(options) : loraEngine(options, adapter)
+}
+
+/** All weights are trained: they are float32, and what the layers compute with is what the optimizer moves. */
+function fullEngine(options: EngineOptions): Engine {
+  const { config, layout, precision = 'exact', checkpointing, regularization = NO_REGULARIZATION } = options
+  if (layout === 'whole')
+    throw new InputError('method full is made for layout by-layer only; choose that, or method lora')
+  if (precision !== 'exact')
+    throw new InputError(
+      `precision ${precision} is of a frozen base, which method full has none of; choose precision exact, or method lora`,
+    )
+  const weights = loadFrozenWeights(config, options.weights, { linear: 'float32', wholeEmbedding: true })
+  const parts: TrainedParts = { ...trainedWeights(config, weights), trains: 'weights', loraDropout: 0 }
+  const plan = fullPlan(checkpointing)
+  return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
+}
+
+async function loraEngine(options: EngineOptions, adapter: Adapter | undefined): Promise<Engine> {
+  const { config, layout, threads, regularization = NO_REGULARIZATION } = options
+  const parts: TrainedParts = {
+    trained: adapter ?? { tensors: new Map() },
+    layers: adapterLayers(config, adapter),
+    trains: 'adapter',
+    loraDropout: adapter?.config.loraDropout ?? 0,
+  }
   const plan = planOf(options)
   const smoothing = plan.linear === 'int8-products' ? await findSmoothing(options) : undefined
   const weights = loadFrozenWeights(config, options.weights, {
@@ -32,14 +54,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   })
   switch (layout) {
     case 'by-layer':
-      return new ByLayerEngine(config, weights, adapter, layers, plan, regularization, {
-        threads,
-        frugal: plan.frugal,
-        ...(options.profileTo !== undefined && { profileTo: options.profileTo }),
-      })
+      return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
     case 'whole':
-      return new WholeEngine(config, weights, adapter, layers, threads, regularization)
+      return new WholeEngine(config, weights, parts, threads, regularization)
   }
+}
+
+function sessionOptions(options: EngineOptions, { frugal }: PrecisionPlan): SessionOptions {
+  const { threads, profileTo } = options
+  return { threads, frugal, ...(profileTo !== undefined && { profileTo }) }
 }
 
 async function findSmoothing({ config, weights, calibration, threads }: EngineOptions) {

@@ -1,13 +1,13 @@
 import type { Tensor } from 'onnxruntime-node'
 import type { AdapterLayer } from '../model/adapter-layers.ts'
-import type { Adapter } from '../model/adapter.ts'
 import { causalBlocks } from '../model/causal-blocks.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
-import { embed, type FrozenWeights } from '../model/frozen-weights.ts'
+import { embed, EMBEDDING, FINAL_NORM, OUTPUT_HEAD, type FrozenWeights } from '../model/frozen-weights.ts'
 import { createLayerDecoder } from '../model/layer-decoder.ts'
 import { layerTensors } from '../model/layer-tensors.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
+import type { Trained } from '../model/trained.ts'
 import { free, tensor, type SessionOptions } from '../onnx/session.ts'
 import { attentionKind, batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
@@ -15,10 +15,12 @@ import { dropoutMasks } from './dropout-mask.ts'
 import { embeddingNoise } from './embedding-noise.ts'
 import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engine.ts'
 import { GradientSums } from './gradient-sums.ts'
+import { HeadGradients } from './head-gradients.ts'
 import { HeadRunner } from './head-runner.ts'
 import { LayerSessions, type LayerPass } from './layer-sessions.ts'
 import { largestAbsolute } from './largest-absolute.ts'
 import { padBatch, unpadRows } from './padded-batch.ts'
+import type { TrainedParts } from './trained-parts.ts'
 import { supervisedRows } from './supervised-rows.ts'
 
 type RunLayer = (
@@ -33,7 +35,7 @@ type RunLayer = (
  * rows, then the layers backward, each letting go of what was kept for it.
  */
 export class ByLayerEngine implements Engine {
-  readonly adapter: Adapter
+  readonly trained: Trained
   readonly #config: ModelConfig
   readonly #threads: number
   readonly #weights: FrozenWeights
@@ -43,26 +45,34 @@ export class ByLayerEngine implements Engine {
   readonly #head: HeadRunner
   readonly #sums: GradientSums
   readonly #noiseAlpha: number
+  readonly #loraDropout: number
+  /** Sums of the embedding's gradient, where it is trained. */
+  readonly #embeddingSums: Float32Array | undefined
 
   constructor(
     config: ModelConfig,
     weights: FrozenWeights,
-    adapter: Adapter,
-    layers: AdapterLayer[],
+    { trained, layers, loraDropout, trains }: TrainedParts,
     plan: PrecisionPlan,
     { labelSmoothing, neftuneNoiseAlpha }: Regularization,
     options: SessionOptions,
   ) {
     this.#noiseAlpha = neftuneNoiseAlpha
-    this.adapter = adapter
+    this.trained = trained
+    this.#loraDropout = loraDropout
     this.#config = config
     this.#threads = options.threads
     this.#weights = weights
     this.#layers = layers
     this.#tensors = layers.map((layer, i) => layerTensors(weights, i, layer))
-    this.#sessions = new LayerSessions(config, plan, options)
-    this.#head = new HeadRunner(config, weights, options, labelSmoothing)
-    this.#sums = new GradientSums(adapter)
+    this.#sessions = new LayerSessions(config, plan, options, trains)
+    this.#sums = new GradientSums(trained)
+    this.#embeddingSums = this.#sums.sums.get(EMBEDDING)
+    const head = this.#sums.sums.get(config.tiedEmbeddings ? EMBEDDING : OUTPUT_HEAD)
+    const finalNorm = this.#sums.sums.get(FINAL_NORM)
+    const gradients =
+      head && finalNorm && new HeadGradients(config, weights, { head, finalNorm }, labelSmoothing, options)
+    this.#head = new HeadRunner(config, weights, options, labelSmoothing, gradients)
   }
 
   get gradients(): ReadonlyMap<string, Float32Array> {
@@ -108,8 +118,21 @@ export class ByLayerEngine implements Engine {
       }
       progress?.(layers - layer)
     }
+    if (this.#embeddingSums) this.#addEmbeddingGradient(this.#embeddingSums, batch, dy)
     free(dy)
     return loss
+  }
+
+  /** A token's row learns from its places; padding's, as transformers has it (torch's padding_idx), from none. */
+  #addEmbeddingGradient(sums: Float32Array, { inputIds }: Batch, dx: Tensor): void {
+    const { hiddenSize, padTokenId } = this.#config
+    const gradient = dx.data as Float32Array
+    for (const [place, id] of inputIds.entries()) {
+      if (id === padTokenId) continue
+      for (let i = 0; i < hiddenSize; i++)
+        sums[id * hiddenSize + i] =
+          (sums[id * hiddenSize + i] as number) + (gradient[place * hiddenSize + i] as number)
+    }
   }
 
   async evaluate(given: Batch): Promise<TokenLoss & { correct: number }> {
@@ -159,7 +182,7 @@ export class ByLayerEngine implements Engine {
   #layerRunner(batch: Batch, dropout?: DropoutCounters): RunLayer {
     const [attention, blocks] = [attentionKind(batch), causalBlocks(batch.length)]
     const common = batchTensors(this.#config, batch, attention, blocks)
-    const probability = dropout ? this.adapter.config.loraDropout : 0
+    const probability = dropout ? this.#loraDropout : 0
     const variant = { blocks, attention, dropout: probability }
     return async (pass, index, feeds) => {
       const layer = this.#layers[index] as AdapterLayer

@@ -1,9 +1,9 @@
 import type { Tensor } from 'onnxruntime-node'
 import type { AdapterLayer } from '../model/adapter-layers.ts'
-import type { Adapter } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
 import { checkTokens, type FrozenWeights } from '../model/frozen-weights.ts'
+import type { Trained } from '../model/trained.ts'
 import { createWholeDecoder } from '../model/whole-decoder.ts'
 import { evaluationGraph, trainingGraph } from '../model/whole-graph.ts'
 import { Session, tensor } from '../onnx/session.ts'
@@ -14,6 +14,7 @@ import { embeddingNoise } from './embedding-noise.ts'
 import type { DropoutCounters, Engine, Regularization, TokenLoss } from './engine.ts'
 import { GradientSums } from './gradient-sums.ts'
 import { largestAbsolute } from './largest-absolute.ts'
+import type { TrainedParts } from './trained-parts.ts'
 import { supervisedRows, type SupervisedRows } from './supervised-rows.ts'
 
 type Kind = 'train' | 'regularized' | 'loss' | 'logits' | 'activations'
@@ -23,11 +24,12 @@ type Kind = 'train' | 'regularized' | 'loss' | 'logits' | 'activations'
  * Sessions are made when first needed; each holds the weights.
  */
 export class WholeEngine implements Engine {
-  readonly adapter: Adapter
+  readonly trained: Trained
   readonly #config: ModelConfig
   readonly #threads: number
   readonly #weights: FrozenWeights
   readonly #layers: readonly AdapterLayer[]
+  readonly #loraDropout: number
   readonly #sums: GradientSums
   readonly #regularization: Regularization
   readonly #sessions = new Map<Kind, Promise<Session>>()
@@ -35,18 +37,18 @@ export class WholeEngine implements Engine {
   constructor(
     config: ModelConfig,
     weights: FrozenWeights,
-    adapter: Adapter,
-    layers: AdapterLayer[],
+    { trained, layers, loraDropout }: TrainedParts,
     threads: number,
     regularization: Regularization,
   ) {
     this.#regularization = regularization
-    this.adapter = adapter
+    this.trained = trained
+    this.#loraDropout = loraDropout
     this.#config = config
     this.#threads = threads
     this.#weights = weights
     this.#layers = layers
-    this.#sums = new GradientSums(adapter)
+    this.#sums = new GradientSums(trained)
   }
 
   get gradients(): ReadonlyMap<string, Float32Array> {
@@ -63,7 +65,7 @@ export class WholeEngine implements Engine {
     dropout?: DropoutCounters,
   ): Promise<TokenLoss> {
     const supervised = supervisedRows(batch)
-    const probability = dropout ? this.adapter.config.loraDropout : 0
+    const probability = dropout ? this.#loraDropout : 0
     const masks: [string, Tensor][] =
       dropout && probability > 0
         ? this.#layers.flatMap((layer, i) =>
@@ -120,7 +122,7 @@ export class WholeEngine implements Engine {
       ['input_ids', tensor('int64', BigInt64Array.from(inputIds, BigInt), [rows, length])],
       ...more,
     ])
-    for (const [name, { shape, data }] of this.adapter.tensors)
+    for (const [name, { shape, data }] of this.trained.tensors)
       feeds.set(name, tensor('float32', data, shape))
     return (await this.#session(kind)).run(feeds)
   }
@@ -140,7 +142,7 @@ export class WholeEngine implements Engine {
       case 'regularized':
         return trainingGraph(model, {
           labelSmoothing,
-          dropout: this.adapter.config.loraDropout,
+          dropout: this.#loraDropout,
           noise: neftuneNoiseAlpha > 0,
         })
       case 'loss':

@@ -2,6 +2,7 @@ import type { Adapter } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
 import type { Checkpointing, Precision } from '../model/precision.ts'
+import type { Trained } from '../model/trained.ts'
 import type { WeightSource } from '../model/weights.ts'
 import type { Batch } from './batch.ts'
 
@@ -29,9 +30,9 @@ export interface TokenLoss {
 
 /** A model with its adapter, ready to train or to evaluate. Not re-entrant: await each call. */
 export interface Engine {
-  /** Live tensors: the optimizer changes them in place and the next call uses them. Empty where there is no adapter. */
-  readonly adapter: Adapter
-  /** By the adapter's names: d(sum of token losses)/d(tensor), summed over the accumulate() calls since zeroGradients(). */
+  /** Live tensors: the optimizer changes them in place and the next call uses them. Empty where nothing is trained. */
+  readonly trained: Trained
+  /** By the names of what is trained: d(sum of token losses)/d(tensor), summed over the accumulate() calls since zeroGradients(). */
   readonly gradients: ReadonlyMap<string, Float32Array>
   /**
    * Forward and backward of one micro-batch. `progress` is called with 1..layers after each layer, forward and backward.
@@ -62,8 +63,8 @@ export interface EngineOptions {
   config: ModelConfig
   /** Stays open as long as the engine is used: what is needed by rows is read when it is needed. */
   weights: WeightSource
-  /** Undefined: the base model alone, for evaluation. */
-  adapter: Adapter | undefined
+  /** What is trained: an adapter, or all weights (float32 throughout, layout by-layer). Undefined: the base model alone, for evaluation. */
+  adapter: Adapter | 'all-weights' | undefined
   layout: Layout
   /** Undefined: float32 throughout, weights in float32 too, which is fastest for a few tokens at a time. */
   precision?: Precision

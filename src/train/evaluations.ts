@@ -1,6 +1,6 @@
 import { NonFiniteError, StoppedError } from '../errors.ts'
 import type { EvaluationMetrics } from '../eval/evaluate-model.ts'
-import type { Adapter } from '../model/adapter.ts'
+import type { Trained } from '../model/trained.ts'
 import { judgeEvaluation, metricMode, metricOf, NO_EVALUATIONS } from './evaluation-record.ts'
 import type { Meter } from './meter.ts'
 import { afterEvaluation, isMetricSchedule, startOfMetricSchedule } from './metric-schedule.ts'
@@ -12,7 +12,7 @@ import type { TrainingRecord } from './training-state.ts'
 export type EvaluateNow = (report: () => void) => Promise<EvaluationMetrics>
 
 interface EvaluationsParts {
-  adapter: Adapter
+  trained: Trained
   record: TrainingRecord
   plan: StepPlan
   settings: TrainSettings
@@ -71,7 +71,7 @@ export class Evaluations {
 
   /** True where this is the best so far; undefined where it was stopped and nothing has changed. NonFiniteError. */
   async run(): Promise<boolean | undefined> {
-    const { record, plan, settings, meter, evaluate, adapter } = this.#parts
+    const { record, plan, settings, meter, evaluate, trained } = this.#parts
     if (!evaluate) throw new Error('there is nothing to evaluate on')
     let batches = 0
     meter.report('evaluate', 0, 0)
@@ -97,7 +97,7 @@ export class Evaluations {
     record.evaluation ??= structuredClone(NO_EVALUATIONS)
     const isBest = judgeEvaluation(record.evaluation, line, settings)
     if (isBest && settings.loadBestModelAtEnd)
-      this.#best = new Map(Array.from(adapter.tensors, ([name, { data }]) => [name, data.slice()]))
+      this.#best = new Map(Array.from(trained.tensors, ([name, { data }]) => [name, data.slice()]))
     this.#adjustRate(metricOf(settings.metricForBestModel, line))
     meter.evaluated(loss, record.evaluation.bestStep)
     return isBest
@@ -118,7 +118,7 @@ export class Evaluations {
 
   /** At the end: the adapter of the best evaluation takes the place of the last, where that was asked for. */
   loadBest(): void {
-    const { adapter } = this.#parts
-    for (const [name, data] of this.#best ?? []) adapter.tensors.get(name)?.data.set(data)
+    const { trained } = this.#parts
+    for (const [name, data] of this.#best ?? []) trained.tensors.get(name)?.data.set(data)
   }
 }

@@ -1,12 +1,12 @@
 import type { Tensor } from 'onnxruntime-node'
-import type { Adapter } from '../model/adapter.ts'
+import type { Trained } from '../model/trained.ts'
 
-/** The gradients of an adapter, summed over micro-batches. */
+/** The gradients of what is trained, summed over micro-batches. */
 export class GradientSums {
-  /** By the adapter's names. */
+  /** By the names of what is trained. */
   readonly sums: ReadonlyMap<string, Float32Array>
 
-  constructor({ tensors }: Adapter) {
+  constructor({ tensors }: Trained) {
     this.sums = new Map(Array.from(tensors, ([name, { data }]) => [name, new Float32Array(data.length)]))
   }
 

@@ -5,14 +5,11 @@ import { HEAD_ROWS, headSlices } from '../model/head-slices.ts'
 import { headParts, type HeadParts } from '../model/head.ts'
 import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
+import type { HeadGradients, HeadRows } from './head-gradients.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
-interface Chunk {
+interface Chunk extends HeadRows {
   places: Int32Array
-  labels: Int32Array
-  /** [rows, hidden]: before and after the final norm. */
-  x: Tensor
-  h: Tensor
 }
 
 /** The output head over the rows that predict a target: a chunk of rows at a time, a slice of the vocabulary at a time. */
@@ -23,6 +20,7 @@ export class HeadRunner {
   readonly #norm: [string, Tensor]
   readonly #head: VocabularyMatrix
   readonly #smoothing: number
+  readonly #gradients: HeadGradients | undefined
   /** The mean of the head's rows, for label smoothing. */
   #mean: Float32Array | undefined
   readonly #sessions = new Map<keyof HeadParts, Promise<Session>>()
@@ -32,7 +30,9 @@ export class HeadRunner {
     { finalNorm, head }: FrozenWeights,
     options: SessionOptions,
     labelSmoothing = 0,
+    gradients?: HeadGradients,
   ) {
+    this.#gradients = gradients
     this.#width = config.hiddenSize
     this.#options = options
     this.#parts = headParts(config, head.type)
@@ -45,6 +45,8 @@ export class HeadRunner {
   async train(x: Tensor, supervised: SupervisedRows): Promise<TokenLoss & { dx: Tensor }> {
     const dx = new Float32Array(x.size)
     let lossSum = 0
+    // Where the head is trained, it has changed since.
+    if (this.#gradients) this.#mean = undefined
     for await (const chunk of this.#chunks(x, supervised)) {
       const rows = chunk.places.length
       const logSums = new Float64Array(rows).fill(-Infinity)
@@ -61,6 +63,7 @@ export class HeadRunner {
       const targets = this.#targets(chunk.labels)
       lossSum += lossOf(logSums, chunk.h, targets)
       for (let i = 0; i < dh.length; i++) dh[i] = (dh[i] as number) - (targets[i] as number)
+      await this.#gradients?.add(chunk, logSums, dh)
       const finished = await this.#run('finish', [['x', chunk.x], ['dh', tensor('float32', dh, chunk.x.dims)]]) // prettier-ignore
       scatterRows(floats(finished, 'dx'), chunk.places, this.#width, dx)
     }
@@ -142,6 +145,7 @@ export class HeadRunner {
 
   async dispose(): Promise<void> {
     for (const session of this.#sessions.values()) await (await session).dispose()
+    await this.#gradients?.dispose()
   }
 }
 

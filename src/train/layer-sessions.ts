@@ -1,7 +1,7 @@
 import type { AdapterLayer } from '../model/adapter-layers.ts'
 import type { AttentionKind } from '../model/attention.ts'
 import type { ModelConfig } from '../model/config.ts'
-import { layerFunctions } from '../model/layer-functions.ts'
+import { layerFunctions, type TrainedInputs } from '../model/layer-functions.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
 import { profiledAs, Session, type SessionOptions } from '../onnx/session.ts'
 
@@ -25,12 +25,14 @@ export class LayerSessions {
   readonly #config: ModelConfig
   readonly #plan: PrecisionPlan
   readonly #options: SessionOptions
+  readonly #trains: TrainedInputs
   readonly #sessions = new Map<string, Promise<Session>>()
 
-  constructor(config: ModelConfig, plan: PrecisionPlan, options: SessionOptions) {
+  constructor(config: ModelConfig, plan: PrecisionPlan, options: SessionOptions, trains: TrainedInputs) {
     this.#config = config
     this.#plan = plan
     this.#options = options
+    this.#trains = trains
   }
 
   get(pass: LayerPass, variant: LayerVariant): Promise<Session> {
@@ -52,7 +54,7 @@ export class LayerSessions {
         lora,
         linear,
       }
-      const functions = layerFunctions(setting, kept)
+      const functions = layerFunctions(setting, kept, this.#trains)
       session = Session.create(functions[pass], profiledAs(pass, this.#options))
       this.#sessions.set(key, session)
     }

@@ -38,7 +38,7 @@ export class Rescue {
     const { engine, record } = this.#parts
     const isDue = record.step % GOOD_STATE_EVERY === 0 && record.step !== this.#good?.record.step
     if (this.#good && (!isDue || this.isSuspicious)) return
-    this.#good = copyState(record, engine.adapter, moments, best)
+    this.#good = copyState(record, engine.trained, moments, best)
   }
 
   /** The last losses were spikes: not a state to save. */
@@ -77,7 +77,7 @@ export class Rescue {
     if (good === undefined || rollbacks.length >= settings.tries) throw error
     const { step: from } = record
     const { adapter, moments, best, record: kept } = copyOf(good)
-    for (const [name, { data }] of adapter) engine.adapter.tensors.get(name)?.data.set(data)
+    for (const [name, { data }] of adapter) engine.trained.tensors.get(name)?.data.set(data)
     delete record.firstLoss
     delete record.lastLoss
     delete record.evaluation

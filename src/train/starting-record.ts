@@ -38,7 +38,7 @@ export function startingRecord(
     throw new InputError(
       `The checkpoint of step ${record.step} belongs to a job of ${record.rows} rows and ${record.schedule.totalSteps} steps, not of ${rows.count} and ${schedule.totalSteps}; start this job under another name`,
     )
-  for (const [name, { data }] of resumeFrom.adapter) engine.adapter.tensors.get(name)?.data.set(data)
+  for (const [name, { data }] of resumeFrom.adapter) engine.trained.tensors.get(name)?.data.set(data)
   const differ = differences(record.environment, environment)
   log({
     level: 'info',

@@ -70,7 +70,7 @@ export async function trainStep(
   const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm)
   if (!Number.isFinite(gradientNorm))
     throw notFinite('gradient', step, stepRows, lastBatch ? await engine.largestActivations(lastBatch) : [])
-  optimizer.step(engine.adapter, engine.gradients, learningRate)
+  optimizer.step(engine.trained, engine.gradients, learningRate)
   return { loss: lossSum / targets, gradientNorm, tokens, targets }
 }
 

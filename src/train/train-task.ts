@@ -116,7 +116,7 @@ async function trainWith(
   const { settings, scratchDir, outDir, checkpoints: place } = task
   const { keepLast } = settings.checkpoint
   const files = await CheckpointFiles.open(place, scratchDir, keepLast)
-  const resumeFrom = await files.latest(engine.adapter, context.log)
+  const resumeFrom = await files.latest(engine.trained, context.log)
   const saver = new CheckpointSaver({ place, scratchDir, keepLast })
   try {
     let recheck: Recheck | undefined
@@ -139,7 +139,7 @@ async function trainWith(
         context.checkpointSaved({ step, bytes, seconds: (context.clock.now() - begun) / 1000 })
       },
     })
-    await writeAdapter(outDir, engine.adapter, task.origin, settings.maxSteps === 0)
+    await writeAdapter(outDir, engine.trained, task.origin, settings.maxSteps === 0)
     await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(metricLines(record))])
     // Of all resumes the first that was not exact says most.
     const told = record.inexact ?? recheck

@@ -42,7 +42,7 @@ export interface TrainJob {
 }
 
 /**
- * Trains to the last step, or to an early end, and returns the record of it; engine.adapter then is the result. A job that was stopped, killed
+ * Trains to the last step, or to an early end, and returns the record of it; engine.trained then is the result. A job that was stopped, killed
  * and resumed any number of times ends with the same bits as one that ran through, in the same environment.
  * Errors: InputError (nothing to learn from), NonFiniteError (nothing of that step was kept), StoppedError (state saved),
  * FencedError and others from `save`.
@@ -63,7 +63,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   const { loraplusLrRatio, optim } = settings
   const bits = optimizerBits(optim)
   const makeOptimizer = (moments: AdamWState | undefined) =>
-    new AdamW(engine.adapter, { beta1, beta2, epsilon, weightDecay, loraplusLrRatio, bits }, moments)
+    new AdamW(engine.trained, { beta1, beta2, epsilon, weightDecay, loraplusLrRatio, bits }, moments)
   let optimizer = makeOptimizer(job.resumeFrom?.moments)
   const checkpointer = new Checkpointer({
     ...settings.checkpoint,
@@ -77,7 +77,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
       }),
   })
   const refuseNonFinite = () => {
-    if (isFiniteState(engine.adapter, optimizer.state)) return
+    if (isFiniteState(engine.trained, optimizer.state)) return
     throw new NonFiniteError(
       `The adapter after step ${record.step} is not finite; lower spec.train.learningRate`,
     )
@@ -91,7 +91,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   }
   const snapshot = async () => {
     refuseNonFinite()
-    const state = copyState(record, engine.adapter, optimizer.state, evaluations.best)
+    const state = copyState(record, engine.trained, optimizer.state, evaluations.best)
     const loss = record.step < plan.steps ? await probe(record.step) : Number.NaN
     if (Number.isFinite(loss)) state.record.probe = loss
     return state
@@ -101,10 +101,10 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
     checkpointer.begin(record.step, () => job.save(state))
   }
   const meter = new Meter(job, record, plan)
-  const { adapter } = engine
+  const { trained } = engine
   const { evaluate, resumeFrom } = job
   const best = resumeFrom?.best
-  const evaluations = new Evaluations({ adapter, record, plan, settings, meter, evaluate, best })
+  const evaluations = new Evaluations({ trained, record, plan, settings, meter, evaluate, best })
   const rescue = new Rescue({ engine, record, settings: settings.divergence, log })
   /** Training went back: the state that it goes on from is made safe, before a kill finds a later one. */
   const goOnWith = async (state: GoodState) => {

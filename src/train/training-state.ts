@@ -9,7 +9,7 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../formats/safetensors.ts'
-import type { Adapter } from '../model/adapter.ts'
+import type { Trained } from '../model/trained.ts'
 import type { AdamWState } from './adamw.ts'
 import { copyMoment, type Moment } from './blockwise-moment.ts'
 import { evaluationRecord } from './evaluation-record.ts'
@@ -99,9 +99,10 @@ export type TrainingRecord = z.infer<typeof trainingRecord>
 /** Everything that the next step depends on, and everything the job will report. */
 export interface TrainingState {
   record: TrainingRecord
-  adapter: Adapter['tensors']
+  /** What is trained: an adapter's tensors, or all weights. */
+  adapter: Trained['tensors']
   moments: AdamWState
-  /** The adapter at the best evaluation, where training is to end with it. */
+  /** What is trained at the best evaluation, where training is to end with it. */
   best: TrainedTensors | undefined
 }
 
@@ -112,7 +113,7 @@ export const STATE_FILES = [TENSORS, RECORD] as const
 /** A copy that later steps do not change. */
 export function copyState(
   record: TrainingRecord,
-  adapter: Adapter,
+  trained: Trained,
   moments: Readonly<AdamWState>,
   best: TrainedTensors | undefined,
 ): TrainingState {
@@ -120,7 +121,7 @@ export function copyState(
   return {
     record: structuredClone(record),
     adapter: new Map(
-      Array.from(adapter.tensors, ([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
+      Array.from(trained.tensors, ([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
     ),
     moments: copyMoments(moments),
     best: best && copies(best),
@@ -154,10 +155,10 @@ export async function writeState(
 }
 
 /**
- * Reads what writeState wrote, for an adapter of these names and shapes. CorruptError where the files are damaged or
- * belong to another adapter.
+ * Reads what writeState wrote, for tensors of these names and shapes. CorruptError where the files are damaged or
+ * belong to others.
  */
-export async function readState(dir: string, expected: Adapter): Promise<TrainingState> {
+export async function readState(dir: string, expected: Trained): Promise<TrainingState> {
   let file: SafetensorsFile | undefined
   try {
     const record = trainingRecord.parse(JSON.parse(await readFile(join(dir, RECORD), 'utf8')))
@@ -169,7 +170,7 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
         throw new CorruptError(`${kind}.${name} is ${stored}, not ${shape.join('×')}`)
       return `${kind}.${name}`
     }
-    const adapter: TrainingState['adapter'] = new Map()
+    const adapter = new Map<string, { shape: readonly number[]; data: Float32Array }>()
     const { skipped } = record.rescue
     const stepsTaken = record.step - skipped.filter((step) => step < record.step).length
     const moments: AdamWState = { step: stepsTaken, first: new Map(), second: new Map() }
@@ -186,7 +187,7 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
       if (file.infos.has(`best.${name}`)) best.set(name, read('best'))
     }
     if (best.size > 0 && best.size < adapter.size)
-      throw new CorruptError(`of the best adapter's ${adapter.size} tensors there are ${best.size}`)
+      throw new CorruptError(`of the best model's ${adapter.size} tensors there are ${best.size}`)
     return { record, adapter, moments, best: best.size > 0 ? best : undefined }
   } catch (cause) {
     if (
@@ -202,9 +203,9 @@ export async function readState(dir: string, expected: Adapter): Promise<Trainin
   }
 }
 
-/** True where every number of the adapter and the moments is finite: what is not must never be saved. */
-export function isFiniteState(adapter: Adapter, { first, second }: Readonly<AdamWState>): boolean {
-  const tensors = Array.from(adapter.tensors.values(), ({ data }) => data)
+/** True where every number of what is trained and of the moments is finite: what is not must never be saved. */
+export function isFiniteState(trained: Trained, { first, second }: Readonly<AdamWState>): boolean {
+  const tensors = Array.from(trained.tensors.values(), ({ data }) => data)
   const moments = [...first.values(), ...second.values()].map((moment) =>
     moment instanceof Float32Array ? moment : moment.absmax,
   )

@@ -90,7 +90,7 @@ for (const layout of LAYOUTS) {
     )
     const step = 1e-2 / Math.sqrt(squares)
     const move = (factor: number) => {
-      for (const [name, { data }] of engine.adapter.tensors)
+      for (const [name, { data }] of engine.trained.tensors)
         for (const [i, g] of (dropped.gradients.get(name) ?? []).entries())
           data[i] = (data[i] as number) + factor * step * g
     }

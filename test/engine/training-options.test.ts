@@ -97,7 +97,7 @@ test('the largest activation of each layer, the same in both layouts; from an ov
       sound.every((value) => value > 0.1 && value < 1e4),
       sound.join(),
     )
-    engine.adapter.tensors.get('base_model.model.model.layers.1.mlp.down_proj.lora_B.weight')?.data.fill(3e38)
+    engine.trained.tensors.get('base_model.model.model.layers.1.mlp.down_proj.lora_B.weight')?.data.fill(3e38)
     const [first, second, third] = await engine.largestActivations(batch)
     close(first as number, sound[0])
     assert.ok(!Number.isFinite(second) && !Number.isFinite(third), `${second}, ${third}`)
@@ -108,14 +108,14 @@ test('the largest activation of each layer, the same in both layouts; from an ov
 test("LoRA+: PEFT's adapter after three steps", async () => {
   const engine = await engineOf('by-layer')
   const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, loraplusLrRatio: 4 }
-  const optimizer = new AdamW(engine.adapter, options)
+  const optimizer = new AdamW(engine.trained, options)
   for (let step = 0; step < 3; step++) {
     engine.zeroGradients()
     const { tokens } = await engine.accumulate(batch)
     scaleGradients(engine.gradients, 1 / tokens)
-    optimizer.step(engine.adapter, engine.gradients, 5e-3)
+    optimizer.step(engine.trained, engine.gradients, 5e-3)
   }
-  const trained = new Map(Array.from(engine.adapter.tensors, ([name, { data }]) => [name, data]))
+  const trained = new Map(Array.from(engine.trained.tensors, ([name, { data }]) => [name, data]))
   assert.ok(gradientError(trained, readFloats(dir, 'loraplus')) < 1e-4)
   await engine.dispose()
 })

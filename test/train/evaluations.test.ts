@@ -109,7 +109,7 @@ function prepare(change: Partial<TrainSettings> = {}, rest: Partial<TrainJob> = 
 
 const bits = (tensors: Iterable<Float32Array>) =>
   Array.from(tensors, (data) => Buffer.from(data.buffer).toString('hex'))
-const adapterBits = (engine: Engine) => bits(Array.from(engine.adapter.tensors.values(), ({ data }) => data))
+const adapterBits = (engine: Engine) => bits(Array.from(engine.trained.tensors.values(), ({ data }) => data))
 
 test('every evalSteps steps, and after the last; a share of the steps; every epoch', async () => {
   const steps = async (change: Partial<TrainSettings>) => {
@@ -213,7 +213,7 @@ for (const { name, change } of kinds)
     assert.equal(whole.states.length, record.step)
     for (const [i, state] of whole.states.entries()) {
       await writeState(dir, state)
-      const read = await readState(dir, linearEngine().adapter)
+      const read = await readState(dir, linearEngine().trained)
       // A checkpoint that was saved before the evaluation of its step knows nothing of it, and has the best of the one before.
       const before = whole.states[i - 1]
       const early = structuredClone(read)

@@ -41,7 +41,7 @@ export function linearEngine(options: { poisonedRow?: string; poisonedGradient?:
   }
   const unused = () => Promise.reject(new Error('no part of training'))
   return {
-    adapter,
+    trained: adapter,
     gradients,
     async accumulate(batch, progress) {
       let lossSum = 0

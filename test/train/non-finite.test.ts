@@ -45,8 +45,8 @@ for (const layout of ['by-layer', 'whole'] as const)
   for (const { what, poison, activations } of POISONS)
     test(`a ${what} that is not finite, ${layout}: step, rows and largest activations, and nothing is changed`, async () => {
       const engine = await tinyEngine('tiny-qwen2', layout, poison)
-      const before = Array.from(engine.adapter.tensors.values(), ({ data }) => data.slice())
-      const optimizer = new AdamW(engine.adapter, { beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weightDecay: 0 })
+      const before = Array.from(engine.trained.tensors.values(), ({ data }) => data.slice())
+      const optimizer = new AdamW(engine.trained, { beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weightDecay: 0 })
       const step = trainStep(3, 1e-3, {
         engine,
         optimizer,
@@ -68,7 +68,7 @@ for (const layout of ['by-layer', 'whole'] as const)
       })
       assert.equal(optimizer.state.step, 0)
       assert.deepEqual(
-        Array.from(engine.adapter.tensors.values(), ({ data }) => data),
+        Array.from(engine.trained.tensors.values(), ({ data }) => data),
         before,
       )
       await engine.dispose()

@@ -65,7 +65,7 @@ async function run(engine: Engine, resumeFrom?: TrainingState, change: object = 
 }
 
 const bitsOf = (engine: Engine) =>
-  Array.from(engine.adapter.tensors.values(), ({ data }) => Buffer.from(data).toString('hex'))
+  Array.from(engine.trained.tensors.values(), ({ data }) => Buffer.from(data).toString('hex'))
 
 /** One batch whose loss is not finite: the tenth step of the second epoch of states, met once. */
 const poisoned = () => faulty((step, loss) => (step === 33 ? Number.NaN : loss))
@@ -101,7 +101,7 @@ for (const [what, engine, expected] of [
       if (state === undefined || state.record.step === 60) continue
       await writeState(dir, state)
       const fresh = engine()
-      const resumed = await run(fresh, await readState(dir, fresh.adapter))
+      const resumed = await run(fresh, await readState(dir, fresh.trained))
       assert.deepEqual(resumed.bits, undisturbed.bits)
       assert.deepEqual(resumed.record.rescue, record.rescue)
       assert.equal(resumed.record.exact, true)

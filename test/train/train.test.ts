@@ -60,7 +60,7 @@ function prepare(
 }
 
 const bits = (engine: Engine) =>
-  Array.from(engine.adapter.tensors.values(), ({ data }) => Buffer.from(data.buffer).toString('hex'))
+  Array.from(engine.trained.tensors.values(), ({ data }) => Buffer.from(data.buffer).toString('hex'))
 /** A metric line without the times, which no run shares with another. */
 const untimed = (metrics: { seconds: number }[]) => metrics.map((line) => ({ ...line, seconds: 0 }))
 
@@ -111,7 +111,7 @@ for (const { name, change } of kinds)
     for (const state of undisturbed.states) {
       await writeState(dir, state)
       const resumed = prepare({ ...change, checkpoint })
-      resumed.job.resumeFrom = await readState(dir, resumed.engine.adapter)
+      resumed.job.resumeFrom = await readState(dir, resumed.engine.trained)
       const end = await train(resumed.job)
       assert.deepEqual(bits(resumed.engine), bits(undisturbed.engine))
       assert.deepEqual(untimed(end.metrics), untimed(record.metrics))
@@ -206,7 +206,7 @@ for (const poisonedGradient of [false, true])
       assert.equal(states.length, step - 1, 'the steps before were saved, this one was not')
       return true
     })
-    for (const { data } of engine.adapter.tensors.values()) assert.ok(data.every(Number.isFinite))
+    for (const { data } of engine.trained.tensors.values()) assert.ok(data.every(Number.isFinite))
   })
 
 test('a rate so high that the adapter overflows in the last step publishes nothing', async () => {
