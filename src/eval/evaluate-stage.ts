@@ -1,3 +1,4 @@
+import type { TunedModel } from '../export/tuned-model.ts'
 import type { Layout } from '../train/engine.ts'
 import { runChild, type RunChildOptions } from '../train/run-child.ts'
 import type { EvaluationMetrics } from './evaluate-model.ts'
@@ -5,7 +6,7 @@ import { EVALUATION_FILE } from './evaluate-task.ts'
 
 export interface EvaluateStage<Name extends string> {
   /** By the names that the results are to have: {base, tuned}, {merged}, {'gguf-q8_0'}, … Evaluated in this order. */
-  models: Record<Name, { path: string; adapterDir?: string }>
+  models: Record<Name, TunedModel>
   /** A folder that tokenizeRows has filled. */
   tokenizedDir: string
   /** spec.eval; `samples` is 0 where only figures are wanted. */
@@ -34,7 +35,7 @@ export async function evaluateStage<Name extends string>(
   options: RunChildOptions,
 ): Promise<{ files: string[]; summary: EvaluateStageSummary<Name> }> {
   const { models, tokenizedDir, settings, stopTokenIds, layout, threads, scratchDir, outDir } = stage
-  const named = Object.entries<{ path: string; adapterDir?: string }>(models)
+  const named = Object.entries<TunedModel>(models)
   const summary = await runChild(
     {
       kind: 'evaluate',

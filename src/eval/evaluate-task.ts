@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { readAdapter } from '../export/read-adapter.ts'
+import type { TunedModel } from '../export/tuned-model.ts'
 import type { BaseModel } from '../base/base-model.ts'
 import { openBaseModel } from '../base/open-base-model.ts'
 import type { Sample } from '../data/tokenize-side.ts'
@@ -16,12 +17,8 @@ import { type EvaluatedRow, evaluateRows, metricsOfRows } from './evaluate-rows.
 import { sampleAnswers } from './sample-answers.ts'
 
 /** A model under the name that the evaluation gives it: base, tuned, merged, gguf-q8_0. */
-export interface EvaluatedModel {
+export interface EvaluatedModel extends TunedModel {
   name: string
-  /** A model folder or a .gguf file. */
-  path: string
-  /** A folder with an adapter for it. */
-  adapterDir?: string
 }
 
 /** Several models on the same rows and the same questions. Writes `outDir`/evaluation.json (Evaluation). */

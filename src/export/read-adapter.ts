@@ -6,12 +6,15 @@ import { readSafetensors } from '../formats/safetensors.ts'
 import type { Adapter, LoraConfig } from '../model/adapter.ts'
 import { adapterModules, compareAdapterNames } from './adapter-modules.ts'
 
+/** Only the folder of an adapter has it. */
+export const ADAPTER_CONFIG_FILE = 'adapter_config.json'
+
 /**
  * Reads a PEFT LoRA adapter. InputError names what is missing, damaged, or of PEFT's many variants not supported: ignoring one
  * would be another model.
  */
 export function readAdapter(dir: string): Adapter {
-  const where = join(dir, 'adapter_config.json')
+  const where = join(dir, ADAPTER_CONFIG_FILE)
   const config = parseAdapterConfig(readJsonFile(where), where)
   const weights = join(dir, 'adapter_model.safetensors')
   if (!existsSync(weights) && existsSync(join(dir, 'adapter_model.bin')))

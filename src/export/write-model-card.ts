@@ -22,6 +22,7 @@ export interface ModelCard {
     /** Which template made text of them, in words. */
     template: string
   }
+  method: 'lora' | 'full'
   training: {
     settings: Readonly<Record<string, unknown>>
     steps: number
@@ -47,7 +48,7 @@ function modelCardText(card: ModelCard): string {
   return [
     frontMatter(card),
     `# ${inline(card.name)}, version ${card.version}`,
-    `${code(base.source)} fine-tuned with LoRA by Temper. All numbers below were measured on this model.`,
+    `${code(base.source)} fine-tuned ${card.method === 'full' ? 'in all its weights' : 'with LoRA'} by Temper. All numbers below were measured on this model.`,
     '## Evaluation',
     `On ${data.evalRows} rows that were held out of training. Loss is the mean cross-entropy of a target token, in nats.`,
     table(
@@ -95,14 +96,14 @@ function modelCardText(card: ModelCard): string {
 }
 
 /** The hub's metadata; a JSON string is a YAML string. */
-function frontMatter({ base }: ModelCard): string {
+function frontMatter({ base, method }: ModelCard): string {
   const [, name] = /^hf:\/\/([\w.-]+\/[\w.-]+)/.exec(base.source) ?? []
   return [
     '---',
     ...(name === undefined ? [] : [`base_model: ${JSON.stringify(name)}`]),
     'library_name: transformers',
     'pipeline_tag: text-generation',
-    'tags: [lora, temper]',
+    `tags: [${method === 'lora' ? 'lora, ' : ''}temper]`,
     '---',
   ].join('\n')
 }

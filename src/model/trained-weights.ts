@@ -13,7 +13,10 @@ export function trainedWeights(
   { embedding, layers, finalNorm, head }: FrozenWeights,
 ): { trained: Trained; layers: AdapterLayer[] } {
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>()
-  const take = (name: string, { type, shape, data }: { type: string; shape: readonly number[]; data: unknown }) => {
+  const take = (
+    name: string,
+    { type, shape, data }: { type: string; shape: readonly number[]; data: unknown },
+  ) => {
     if (type !== 'float32' || !(data instanceof Float32Array))
       throw new Error(`${name} is ${type}: all weights are trained in float32 only`)
     tensors.set(name, { shape, data })

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { CorruptError } from '../errors.ts'
-import { parseAdapterConfig } from '../export/read-adapter.ts'
+import { CorruptError, InputError } from '../errors.ts'
+import { ADAPTER_CONFIG_FILE, parseAdapterConfig } from '../export/read-adapter.ts'
 import { readJsonFile } from '../formats/json-file.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import { openInput } from '../stages/open-input.ts'
@@ -17,18 +17,26 @@ import type { ChunkRow } from './chunk-rows.ts'
 /** Beside the files of a snapshot that goes on from a champion: ids of all training rows that its model will have learned. */
 export const LEARNED_FILE = 'learned.json'
 
-const CONFIG_FILE = 'adapter_config.json'
+/** A whole model's folder has it. */
+const MODEL_CONFIG_FILE = 'config.json'
 /** Hex digits that make a number which a double holds exactly (52 bits). */
 const DIGITS = 13
 
-/** InputError where the champion's adapter has another shape than the spec asks for: before anything is read or trained. */
+/** InputError where the champion is of another method or shape than the spec asks for: before anything is read or trained. */
 export async function requireContinuable(
   store: Store,
   champion: Champion,
   settings: FineTuneSpec['train'],
 ): Promise<void> {
   const manifest = await findArtifact(store, champion.adapter)
-  const file = manifest?.files.find(({ name }) => name === CONFIG_FILE)
+  const has = (wanted: string) => manifest?.files.find(({ name }) => name === wanted)
+  const isWhole = has(MODEL_CONFIG_FILE) !== undefined
+  if (manifest && isWhole !== (settings.method === 'full'))
+    throw new InputError(
+      `spec.fineTune.train.method is ${settings.method}, but version ${champion.version}, which training goes on from, is ${isWhole ? 'a whole model' : 'an adapter'}; write ${isWhole ? 'full' : 'lora'}, or set spec.start.from to base.`,
+    )
+  if (isWhole) return
+  const file = has(ADAPTER_CONFIG_FILE)
   const config = file && (await readJson(store, file.key, z.record(z.string(), z.json())))?.value
   if (config === undefined) {
     throw new CorruptError(`the adapter of version ${champion.version} is gone from ${store.uri}`)

@@ -6,6 +6,7 @@ import { writeTokenizedRows } from '../data/tokenized-rows.ts'
 import { CorruptError } from '../errors.ts'
 import { EVALUATED_ROWS_FILE } from '../eval/evaluate-task.ts'
 import type { EvaluatedRow } from '../eval/evaluate-rows.ts'
+import { tunedModel } from '../export/tuned-model.ts'
 import { readJsonFile } from '../formats/json-file.ts'
 import type { FineTuneScheduleSpec } from '../spec/fine-tune-schedule.ts'
 import { childOptions } from '../stages/child-options.ts'
@@ -62,14 +63,14 @@ export async function judgeChallenger(context: StageContext, input: JudgeInput):
   const { eval: freshIds } = readJsonFile(join(rows.dir, FRESH_FILE)) as { eval: string[] }
   await joinSets(sets, frozen.dir, rows.dir, new Set(freshIds))
   const path = await locateModel(context, base)
-  const adapterDir = async (ref: ArtifactRef) => ({ adapterDir: (await openInput(context, ref)).dir })
+  const tuned = async (ref: ArtifactRef) => tunedModel(path, (await openInput(context, ref)).dir)
   const { layout, threads } = base.training
   await runChild(
     {
       kind: 'evaluate',
       models: [
-        { name: 'champion', path, ...(champion && (await adapterDir(champion.adapter))) },
-        { name: 'challenger', path, ...(await adapterDir(challenger)) },
+        { name: 'champion', ...(champion ? await tuned(champion.adapter) : { path }) },
+        { name: 'challenger', ...(await tuned(challenger)) },
       ],
       tokenizedDir: sets,
       batchSize: 1,

@@ -1,4 +1,5 @@
 import { isHubSource } from './fine-tune.ts'
+import { methodProblems } from './method-problems.ts'
 import type { Problem } from './problem.ts'
 
 type Fields = Record<string, unknown>
@@ -110,7 +111,7 @@ function trainProblems(train: Fields): Problem[] {
       path: ['spec', 'train', 'loraDropout'],
       text: 'is not made for DoRA, which would need a second product with every weight; delete loraDropout or useDora',
     })
-  return [...problems, ...evaluationProblems(train)]
+  return [...problems, ...methodProblems(train), ...evaluationProblems(train)]
 }
 
 /** What follows evaluations during training needs them. */

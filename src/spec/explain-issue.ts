@@ -53,8 +53,8 @@ function wrong(
       if (issue.origin === 'string') return `must have at most ${issue.maximum} characters`
       return `must be ${issue.inclusive === false ? 'below' : 'at most'} ${issue.maximum}${but}`
     case 'invalid_value': {
-      const notYet = path.join('.') === 'spec.train.method' ? METHODS_NOT_YET.get(String(value)) : undefined
-      if (notYet !== undefined) return notYet
+      const elsewhere = path.at(-1) === 'method' ? METHODS_ELSEWHERE.get(String(value)) : undefined
+      if (elsewhere !== undefined) return elsewhere
       const values = issue.values.map(String)
       if (values.length === 1) return `must be ${values[0]}${but}`
       const near = typeof value === 'string' ? nearestName(value, values) : undefined
@@ -84,12 +84,10 @@ export function meantField(
   return leaf === undefined ? undefined : all.find((field) => field.at(-1) === leaf)
 }
 
-/** Ways of tuning that people will write and that are not made yet. */
-const METHODS_NOT_YET = new Map([
-  [
-    'full',
-    'is full, but training all weights is not made; write lora, with targetModules: all-linear and a higher r to change more of the model',
-  ],
+/** Ways of tuning that people will write, and what they are here. */
+const METHODS_ELSEWHERE = new Map([
+  ['qlora', 'is qlora, which is lora on a 4-bit base here; write method: lora and precision: qlora'],
+  ['dora', 'is dora, which is a kind of lora here; write method: lora and useDora: true'],
 ])
 
 /** Fields of PEFT and TRL that people will write and that are not made yet. */

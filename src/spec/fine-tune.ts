@@ -234,7 +234,12 @@ const divergence = z
 
 const train = z
   .strictObject({
-    method: z.literal('lora').default('lora').describe('How the model is tuned.'),
+    method: z
+      .enum(['lora', 'full'])
+      .default('lora')
+      .describe(
+        'How the model is tuned. lora: an adapter; full: all weights, in float32, for small models (about 40 bytes of memory a weight, 22 with optim adamw_8bit); learningRate must then be given, since the default is that of LoRA.',
+      ),
     r: count(1, MAX_RANK).default(16).describe('Rank of the adapter (PEFT r).'),
     loraAlpha: z
       .number()
@@ -347,7 +352,7 @@ const train = z
       }),
   })
   .prefault({})
-  .describe('How the adapter is trained.')
+  .describe('How the model is trained.')
 
 const evaluation = z
   .strictObject({

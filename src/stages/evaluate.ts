@@ -1,6 +1,7 @@
 import type { TokenizeSummary } from '../data/tokenize-rows.ts'
 import type { EvaluationMetrics } from '../eval/evaluate-model.ts'
 import { evaluateStage } from '../eval/evaluate-stage.ts'
+import { tunedModel } from '../export/tuned-model.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
 import { childOptions } from './child-options.ts'
@@ -39,11 +40,11 @@ export async function evaluate(context: StageContext, input: EvaluateInput): Pro
   const recipe = { stage: 'evaluate', version: VERSION, inputs, settings: { ...settings, layout, threads } }
   return runStage(context, recipe, async (outDir) => {
     const rows = await openInput<TokenizeSummary>(context, tokenized)
-    const { dir: adapterDir } = await openInput(context, adapter)
+    const { dir: trainedDir } = await openInput(context, adapter)
     const path = await locateModel(context, base)
     const { summary } = await evaluateStage(
       {
-        models: { base: { path }, tuned: { path, adapterDir } },
+        models: { base: { path }, tuned: tunedModel(path, trainedDir) },
         tokenizedDir: rows.dir,
         settings,
         stopTokenIds: [rows.manifest.summary.endOfTurnId],

@@ -2,8 +2,11 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openBaseModel } from '../base/open-base-model.ts'
 import type { TokenizeSummary } from '../data/tokenize-rows.ts'
+import type { BaseModel } from '../base/base-model.ts'
 import { readAdapter } from '../export/read-adapter.ts'
-import { type MergedType, writeMergedModel } from '../export/write-merged-model.ts'
+import { tunedModel } from '../export/tuned-model.ts'
+import { type MergeOptions, writeMergedModel } from '../export/write-merged-model.ts'
+import { type ModelType, ownType, writeModel } from '../export/write-model.ts'
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
 import { dialogueOf } from './dialogue-of.ts'
@@ -20,7 +23,7 @@ const VERSION = 1
  * How far the merged model's evaluation loss may be from the tuned one's, relative to it. Merging itself is exact to the last bits
  * of float32; a narrower type rounds the weights to 11 or 8 bits. Beyond this the export is wrong, not inexact.
  */
-const TOLERANCE: Record<MergedType, number> = { F32: 1e-3, F16: 5e-3, BF16: 2e-2 }
+const TOLERANCE: Record<ModelType, number> = { F32: 1e-3, F16: 5e-3, BF16: 2e-2 }
 
 export interface MergeInput {
   jobId: string
@@ -36,7 +39,7 @@ export interface MergeInput {
 }
 
 export interface MergeSummary {
-  dtype: MergedType
+  dtype: ModelType
   bytes: number
   /** Evaluation loss of the folder that was written, loaded again. */
   loss: number
@@ -44,21 +47,25 @@ export interface MergeSummary {
 
 export type MergeOutcome = MadeArtifact<MergeSummary>
 
-/** Base and adapter as one model folder, loaded again and evaluated before it counts. */
+/** Base and adapter, or with method full the trained model, as one model folder, loaded again and evaluated before it counts. */
 export async function merge(context: StageContext, input: MergeInput): Promise<MergeOutcome> {
   const { base, tokenized, adapter, settings, batchSize, tunedLoss } = input
   const inputs = { model: base.digest, tokenized: tokenized.digest, adapter: adapter.digest }
   return runStage(context, { stage: 'merge', version: VERSION, inputs, settings }, async (outDir) => {
     const rows = await openInput<TokenizeSummary>(context, tokenized)
-    const { dir: adapterDir } = await openInput(context, adapter)
+    const { dir: trainedDir } = await openInput(context, adapter)
     context.progress({ phase: 'merging', done: 0 })
-    const model = openBaseModel(await locateModel(context, base))
-    let dtype: MergedType
+    const path = await locateModel(context, base)
+    const model = openBaseModel(path)
+    let dtype: ModelType
     try {
       const dialogue = dialogueOf(rows)
       const untrained = base.training.maxSteps === 0
       const options = { ...settings, dialogue, untrained }
-      ;({ dtype } = await writeMergedModel(outDir, model, readAdapter(adapterDir), options))
+      const tuned = tunedModel(path, trainedDir)
+      ;({ dtype } = tuned.adapterDir
+        ? await writeMergedModel(outDir, model, readAdapter(tuned.adapterDir), options)
+        : await writeTuned(outDir, tuned.path, model, options))
     } finally {
       model.close()
     }
@@ -70,6 +77,23 @@ export async function merge(context: StageContext, input: MergeInput): Promise<M
     }
     return { dtype, bytes: await bytesBelow(outDir), loss }
   })
+}
+
+/** A model all of whose weights were trained: there is nothing to merge, it only gets the job's number format and dialogue. */
+async function writeTuned(
+  outDir: string,
+  path: string,
+  base: BaseModel,
+  options: MergeOptions,
+): Promise<{ dtype: ModelType }> {
+  const dtype = options.dtype === 'auto' ? ownType(base.weights) : options.dtype
+  const { weights, close } = openBaseModel(path)
+  try {
+    await writeModel(outDir, base, weights, { ...options, dtype })
+    return { dtype }
+  } finally {
+    close()
+  }
 }
 
 async function bytesBelow(folder: string): Promise<number> {

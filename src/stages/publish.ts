@@ -4,9 +4,11 @@ import type { CleanSummary } from '../data/clean-rows.ts'
 import type { TokenizeSummary } from '../data/tokenize-rows.ts'
 import { EVALUATION_FILE, type Evaluation } from '../eval/evaluate-task.ts'
 import { type ModelCard, writeModelCard } from '../export/write-model-card.ts'
+import { LORA_FIELDS } from '../spec/method-problems.ts'
 import type { ArtifactRef } from '../store/artifact.ts'
 import { acquireLease } from '../store/lease.ts'
 import { publishVersion, versionFolder } from '../store/model-registry.ts'
+import type { TrainSettings } from '../train/train-settings.ts'
 import { METRICS_FILE, type TrainSummary } from '../train/train-task.ts'
 import type { FineTuneArtifacts } from './fine-tune-summary.ts'
 import type { MergeSummary } from './merge.ts'
@@ -42,15 +44,22 @@ export type PublishOutcome = StageOutcome<PublishSummary>
 const CARD_FILE = 'README.md'
 
 /**
- * Puts adapter, quantised files, evaluation and model card into the store as the name's next version, and moves the name to it.
- * The merged model stays where it is, an artifact that never changes; the card says where.
+ * Puts adapter (with method full the whole model), quantised files, evaluation and model card into the store as the name's next
+ * version, and moves the name to it. A merged model stays where it is, an artifact that never changes; the card says where.
  */
 export async function publish(context: StageContext, input: PublishInput): Promise<PublishOutcome> {
   const { jobId, name, publication, base, artifacts, continuedFrom } = input
   const { store, signal } = context
   const folder = join(context.scratchDir, 'out')
   await mkdir(folder, { recursive: true })
-  for (const ref of [artifacts.adapter, artifacts.quantized, artifacts.evaluation]) {
+  // A whole model is published in the job's number format, not in the float32 that it was trained in.
+  const isFull = base.training.method === 'full'
+  if (isFull) await copyInto(context, artifacts.adapter, folder, [METRICS_FILE])
+  for (const ref of [
+    isFull ? artifacts.merged : artifacts.adapter,
+    artifacts.quantized,
+    artifacts.evaluation,
+  ]) {
     if (ref !== undefined) await copyInto(context, ref, folder)
   }
   signal.throwIfAborted()
@@ -78,9 +87,21 @@ export async function publish(context: StageContext, input: PublishInput): Promi
   }
 }
 
-async function copyInto(context: StageContext, ref: ArtifactRef, folder: string): Promise<void> {
+async function copyInto(
+  context: StageContext,
+  ref: ArtifactRef,
+  folder: string,
+  only?: readonly string[],
+): Promise<void> {
   const { dir, manifest } = await openInput(context, ref)
-  for (const { name } of manifest.files) await copyFile(join(dir, name), join(folder, name))
+  for (const { name } of manifest.files)
+    if (only?.includes(name) ?? true) await copyFile(join(dir, name), join(folder, name))
+}
+
+/** What the training was set to; an adapter's settings only where there was one. */
+function settingsOf(training: TrainSettings): Record<string, unknown> {
+  const without = new Set<string>(training.method === 'full' ? LORA_FIELDS : [])
+  return Object.fromEntries(Object.entries(training).filter(([name]) => !without.has(name)))
 }
 
 /** Everything that the stages have measured and counted. */
@@ -99,6 +120,7 @@ async function cardOf(
     ? (await openInput<QuantizeSummary>(context, artifacts.quantized)).manifest.summary.files
     : {}
   const formats = Object.entries(quantized)
+  const isFull = base.training.method === 'full'
   return {
     name,
     base: { source, digest, ...(revision !== undefined && { revision }) },
@@ -110,7 +132,8 @@ async function cardOf(
       removed: { ...clean.removed, ...tokenized.droppedFor },
       template: tokenized.template,
     },
-    training: { ...trained.summary, settings: { ...base.training } },
+    method: base.training.method,
+    training: { ...trained.summary, settings: settingsOf(base.training) },
     evaluation: {
       ...evaluation.models,
       merged: { loss: merged.summary.loss },
@@ -118,15 +141,28 @@ async function cardOf(
     },
     samples: evaluation.samples,
     files: [
-      { name: 'adapter_model.safetensors', what: 'the adapter, as PEFT loads it' },
-      { name: 'adapter_config.json', what: "the adapter's settings" },
+      ...(isFull
+        ? [
+            {
+              name: 'config.json',
+              what: 'the model, as transformers loads it, with its weights and tokenizer beside it',
+            },
+          ]
+        : [
+            { name: 'adapter_model.safetensors', what: 'the adapter, as PEFT loads it' },
+            { name: 'adapter_config.json', what: "the adapter's settings" },
+          ]),
       { name: METRICS_FILE, what: 'loss and learning rate of every step' },
       ...formats.map(([format, { file }]) => ({ name: file, what: `the merged model as ${format}` })),
       { name: EVALUATION_FILE, what: 'what was measured, and the sample answers' },
-      {
-        name: `artifacts/merge/${merged.digest}/${merged.attempt}`,
-        what: 'the merged model, elsewhere in the same store',
-      },
+      ...(isFull
+        ? []
+        : [
+            {
+              name: `artifacts/merge/${merged.digest}/${merged.attempt}`,
+              what: 'the merged model, elsewhere in the same store',
+            },
+          ]),
     ],
   }
 }

@@ -28,6 +28,11 @@ export function zeroMoment(size: number, bits: 8 | 32, map: DynamicMap): Moment 
   return { codes, absmax: new Float32Array(Math.ceil(size / BLOCK)) }
 }
 
+/** How much memory zeroMoment() takes. */
+export function momentBytes(size: number, bits: 8 | 32): number {
+  return bits === 32 || size < LEAST_SIZE ? 4 * size : size + 4 * Math.ceil(size / BLOCK)
+}
+
 export function copyMoment(moment: Moment): Moment {
   if (moment instanceof Float32Array) return moment.slice()
   return { codes: moment.codes.slice(), absmax: moment.absmax.slice() }

@@ -1,23 +1,29 @@
-import { loraRank, type LoraConfig } from '../model/adapter.ts'
+import type { LoraConfig } from '../model/adapter.ts'
 import { causalBlocks } from '../model/causal-blocks.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { HEAD_ROWS, sliceTokens } from '../model/head-slices.ts'
 import { layerFunctions } from '../model/layer-functions.ts'
-import type { LoraSetting } from '../model/layer.ts'
 import { INT4_BLOCK, type LinearFormat } from '../model/linear-format.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
-import { PROJECTIONS, projectionInfo, projectionPath, type Projection } from '../model/projections.ts'
+import { PROJECTIONS, projectionInfo } from '../model/projections.ts'
 import { bytesOf, peakBytes } from '../onnx/peak-bytes.ts'
+import { momentBytes } from './blockwise-moment.ts'
+import { layerLora, trainedSizes } from './trained-sizes.ts'
 
 /** What decides how much memory a training takes, in layout by-layer. */
 export interface MemoryDemand {
   config: ModelConfig
   plan: PrecisionPlan
-  lora: LoraConfig
+  /** What is trained. */
+  lora: LoraConfig | 'all-weights'
+  /** Bits of the optimizer's moments. */
+  momentBits?: 8 | 32
+  /** The best model so far is held beside the live one. */
+  keepsBest?: boolean
   /** Of the largest micro-batch. */
   rows: number
   length: number
-  /** Copies of adapter and moments beside the live ones: the last good state, a checkpoint on its way. */
+  /** Copies of what is trained, with its moments, beside the live ones: the last good state, a checkpoint on its way. */
   stateCopies: number
 }
 
@@ -26,7 +32,7 @@ export interface MemoryEstimate {
   /** Node, ONNX Runtime and the graphs. */
   program: number
   weights: number
-  /** The adapter, its gradients and moments, and copies of them. */
+  /** Gradients, moments and copies of what is trained; with LoRA the adapter itself as well. */
   adapter: number
   /** What the forward pass keeps for the backward pass. */
   activations: number
@@ -55,8 +61,9 @@ export function estimateMemory({
   lora,
   rows,
   length: given,
-  stateCopies,
+  ...state
 }: MemoryDemand): MemoryEstimate {
+  const isFull = lora === 'all-weights'
   const blocks = causalBlocks(given)
   const blockLength = Math.ceil(given / blocks)
   const tokens = rows * blocks * blockLength
@@ -68,35 +75,61 @@ export function estimateMemory({
       blockLength,
       attention: 'causal',
       tableRows: blocks * blockLength,
-      lora: layerLora(config, lora),
+      lora: isFull ? new Map() : layerLora(config, lora, 0),
       linear: plan.linear,
     },
     plan.kept,
+    isFull ? 'weights' : 'adapter',
   )
   const stream = tokens * config.hiddenSize * FLOAT
   const kept = sum(Array.from(keeping.outputs, ([name, value]) => (name === 'y' ? 0 : bytesOf(value))))
-  const passes = [peakBytes(keeping), peakBytes(backward)] as const
+  // A run's outputs are copied: small ones are among what is uncollected, a layer's gradients are not small.
+  const copied = isFull ? sum(Array.from(backward.outputs.values(), bytesOf)) : 0
+  const passes = [peakBytes(keeping), peakBytes(backward) + copied] as const
+  const allWeights = sum(trainedSizes(config, 'all-weights')) * FLOAT
   const working = {
-    adapter: adapterParameters(config, lora) * FLOAT * (4 + 3 * stateCopies),
+    adapter: stateBytes(trainedSizes(config, lora), state) - (isFull ? allWeights : 0),
     activations: config.layers * (kept + stream) + 2 * stream,
     workspace: plan.frugal ? Math.max(...passes) : passes[0] + passes[1],
-    logits: headBytes(config, plan, Math.min(tokens, HEAD_ROWS)),
+    logits: headBytes(config, plan, Math.min(tokens, HEAD_ROWS), isFull),
   }
   const parts = {
     program: PROGRAM,
-    weights: weightBytes(config, plan.linear),
+    weights: isFull ? allWeights : weightBytes(config, plan.linear),
     ...working,
     uncollected: Math.min(MOST_UNCOLLECTED, sum(Object.values(working))),
   }
   return { ...parts, total: sum(Object.values(parts)) }
 }
 
-function headBytes(config: ModelConfig, { linear, frugal }: PrecisionPlan, rows: number): number {
+/** Values, gradients, moments and the best values; and copies of all but the gradients. */
+function stateBytes(
+  sizes: readonly number[],
+  {
+    momentBits = 32,
+    keepsBest = false,
+    stateCopies,
+  }: Pick<MemoryDemand, 'momentBits' | 'keepsBest' | 'stateCopies'>,
+): number {
+  const values = sum(sizes) * FLOAT
+  const moments = 2 * sum(sizes.map((size) => momentBytes(size, momentBits)))
+  const kept = values + moments + (keepsBest ? values : 0)
+  return values + kept + stateCopies * kept
+}
+
+function headBytes(
+  config: ModelConfig,
+  { linear, frugal }: PrecisionPlan,
+  rows: number,
+  isFull: boolean,
+): number {
   const tokens = sliceTokens([config.vocabularySize, config.hiddenSize], rows, frugal)
   const rowBytes = rows * config.hiddenSize * FLOAT
   const slice = linear === 'float32' ? 0 : tokens * config.hiddenSize * FLOAT
   // Logits and probabilities; the rows before and after the norm, their targets and gradients.
-  return 2 * rows * tokens * FLOAT + slice + 6 * rowBytes
+  // Where the head is trained, the gradient of a slice and its copy.
+  const gradient = isFull ? 2 * tokens * config.hiddenSize * FLOAT : 0
+  return 2 * rows * tokens * FLOAT + slice + gradient + 6 * rowBytes
 }
 
 /** Bytes of the frozen weights as loadFrozenWeights() holds them. */
@@ -122,31 +155,6 @@ function matrixBytes(rows: number, columns: number, linear: LinearFormat): numbe
     case 'int4':
       return (rows * columns) / 2 + (rows * columns * FLOAT) / INT4_BLOCK
   }
-}
-
-function adapterParameters(config: ModelConfig, lora: LoraConfig): number {
-  let count = 0
-  for (let layer = 0; layer < config.layers; layer++)
-    for (const [projection, { rank, isDora }] of layerLora(config, lora, layer)) {
-      const info = projectionInfo(config, projection)
-      count += rank * (info.in + info.out) + (isDora ? info.out : 0)
-    }
-  return count
-}
-
-function layerLora(config: ModelConfig, lora: LoraConfig, layer = 0): Map<Projection, LoraSetting> {
-  const adapted = PROJECTIONS.filter((projection) => lora.targetModules.includes(projection))
-  return new Map(
-    adapted.map((projection) => [
-      projection,
-      {
-        rank: loraRank(lora, projectionPath(config, layer, projection)),
-        scale: 1,
-        dropout: lora.loraDropout,
-        isDora: lora.useDora === true,
-      },
-    ]),
-  )
 }
 
 function sum(numbers: readonly number[]): number {

@@ -88,5 +88,6 @@ export class HeadGradients {
 }
 
 function addTo(sums: Float32Array, start: number, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) sums[start + i] = (sums[start + i] as number) + (values[i] as number)
+  for (let i = 0; i < values.length; i++)
+    sums[start + i] = (sums[start + i] as number) + (values[i] as number)
 }

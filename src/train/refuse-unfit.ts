@@ -1,7 +1,8 @@
 import { InputError } from '../errors.ts'
 import type { LoraConfig } from '../model/adapter.ts'
 import type { ModelConfig } from '../model/config.ts'
-import { type Checkpointing, type Precision, precisionPlan } from '../model/precision.ts'
+import { type Checkpointing, fullPlan, type Precision, precisionPlan } from '../model/precision.ts'
+import { PROJECTIONS } from '../model/projections.ts'
 import type { WeightSource } from '../model/weights.ts'
 import { estimateMemory, type MemoryEstimate } from './estimate-memory.ts'
 import type { MemoryLimit } from './memory-limit.ts'
@@ -10,7 +11,12 @@ import type { MemoryLimit } from './memory-limit.ts'
 export interface PlannedTraining {
   config: ModelConfig
   weights: Pick<WeightSource, 'infos'>
-  lora: LoraConfig
+  /** What is trained. */
+  lora: LoraConfig | 'all-weights'
+  /** Bits of the optimizer's moments. */
+  momentBits?: 8 | 32
+  /** loadBestModelAtEnd. */
+  keepsBest?: boolean
   precision: Precision
   checkpointing: Checkpointing
   /** Rows of a micro-batch, and the tokens of the longest. */
@@ -26,12 +32,21 @@ const STATE_COPIES = 2
 
 const SHORTEST = 128
 
+/** What method lora is without further settings. */
+const SMALL_LORA: LoraConfig = {
+  r: 16,
+  loraAlpha: 32,
+  loraDropout: 0,
+  targetModules: [...PROJECTIONS],
+  useRslora: false,
+}
+
 /** The estimate; InputError with the smallest change that would fit where not even its lower end does. */
 export function refuseUnfit(training: PlannedTraining, limit: MemoryLimit): MemoryEstimate {
   const estimate = memoryOf(training)
   if (MARGIN * estimate.total <= limit.bytes) return estimate
   const { weights, adapter, activations, workspace, logits } = estimate
-  const parts = `weights ${gigabytes(weights)}, adapter and optimizer ${gigabytes(adapter)}, kept activations ${gigabytes(activations)}, a layer's work ${gigabytes(workspace)}, logits ${gigabytes(logits)}`
+  const parts = `weights ${gigabytes(weights)}, ${training.lora === 'all-weights' ? 'gradients' : 'adapter'} and optimizer ${gigabytes(adapter)}, kept activations ${gigabytes(activations)}, a layer's work ${gigabytes(workspace)}, logits ${gigabytes(logits)}`
   const fitting = changes(training).find(({ changed }) => memoryOf(changed).total <= limit.bytes)
   const mend = fitting
     ? `set ${fitting.text} (about ${gigabytes(memoryOf(fitting.changed).total)})`
@@ -41,17 +56,12 @@ export function refuseUnfit(training: PlannedTraining, limit: MemoryLimit): Memo
   )
 }
 
-function memoryOf({
-  config,
-  weights,
-  lora,
-  precision,
-  checkpointing,
-  rows,
-  length,
-}: PlannedTraining): MemoryEstimate {
-  const plan = precisionPlan(precision, config, weights, checkpointing)
-  return estimateMemory({ config, plan, lora, rows, length, stateCopies: STATE_COPIES })
+function memoryOf({ weights, precision, checkpointing, ...demand }: PlannedTraining): MemoryEstimate {
+  const plan =
+    demand.lora === 'all-weights'
+      ? fullPlan(checkpointing)
+      : precisionPlan(precision, demand.config, weights, checkpointing)
+  return estimateMemory({ ...demand, plan, stateCopies: STATE_COPIES })
 }
 
 interface Change {
@@ -74,12 +84,23 @@ function changes(training: PlannedTraining): Change[] {
       : []),
   ]
   const smaller = Array.from({ length: rows - 1 }, (_, i) => rows - 1 - i).filter((size) => rows % size === 0)
+  const sameModel = [
+    ...smaller.map((size) => batch(training, size)),
+    ...(training.checkpointing === 'full' ? [] : also('spec.train.gradientCheckpointing to full', full)),
+  ]
+  if (training.lora === 'all-weights')
+    return [
+      ...sameModel,
+      ...(training.momentBits === 8
+        ? []
+        : also('spec.train.optim to adamw_8bit, gradientCheckpointing to full', { ...full, momentBits: 8 })),
+      ...also('spec.train.method to lora, gradientCheckpointing to full', { ...full, lora: SMALL_LORA }),
+    ]
   const lengths: number[] = []
   for (let shorter = length >> 1; shorter >= SHORTEST; shorter >>= 1) lengths.push(shorter)
   const least: PlannedTraining = { ...full, precision: 'qlora', rows: 1 }
   return [
-    ...smaller.map((size) => batch(training, size)),
-    ...(training.checkpointing === 'full' ? [] : also('spec.train.gradientCheckpointing to full', full)),
+    ...sameModel,
     ...(precision === 'exact' || precision === 'fast'
       ? also('spec.train.precision to small', { ...full, precision: 'small' })
       : []),

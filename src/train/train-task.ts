@@ -4,6 +4,7 @@ import { openBaseModel } from '../base/open-base-model.ts'
 import type { BaseModel } from '../base/base-model.ts'
 import { InputError, NonFiniteError } from '../errors.ts'
 import { type AdapterOrigin, writeAdapter } from '../export/write-adapter.ts'
+import { writeTrainedModel } from '../export/write-trained-model.ts'
 import { writeOutputFile } from '../formats/output-file.ts'
 import { CheckpointFiles, type CheckpointPlace } from './checkpoint-files.ts'
 import type { NamedRows } from './batches.ts'
@@ -14,6 +15,7 @@ import type { Engine } from './engine.ts'
 import { thisEnvironment } from './environment.ts'
 import { memoryLimit } from './memory-limit.ts'
 import { refuseUnfit } from './refuse-unfit.ts'
+import { optimizerBits } from './optimizer-names.ts'
 import { readNamedRows } from './read-rows.ts'
 import { loraConfigOf, startingAdapter } from './starting-adapter.ts'
 import type { TaskContext } from './task-context.ts'
@@ -25,8 +27,8 @@ import type { TrainSettings } from './train-settings.ts'
 import type { TrainingRecord } from './training-state.ts'
 
 /**
- * A training from its start or its newest checkpoint to its end. Writes adapter_config.json, adapter_model.safetensors and
- * metrics.jsonl into outDir.
+ * A training from its start or its newest checkpoint to its end. Writes metrics.jsonl into outDir, and adapter_config.json and
+ * adapter_model.safetensors, or with method full a whole model folder in float32.
  */
 export interface TrainTask {
   kind: 'train'
@@ -37,7 +39,7 @@ export interface TrainTask {
   /** train.safetensors and rows.json. */
   tokenizedDir: string
   settings: TrainSettings
-  /** Folder of the adapter that training goes on from; without one it begins with a fresh adapter. */
+  /** Folder of the adapter, or with method full of the model, that training goes on from; else it begins at the base model. */
   continueFrom?: string
   checkpoints: CheckpointPlace
   scratchDir: string
@@ -79,14 +81,16 @@ export const METRICS_FILE = 'metrics.jsonl'
 export async function runTrainTask(task: TrainTask, context: TaskContext): Promise<TrainSummary> {
   const { settings } = task
   context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer: 0, trainedTokens: 0 })
-  const base = openBaseModel(task.modelPath)
+  const isFull = settings.method === 'full'
+  const base = openBaseModel(isFull ? (task.continueFrom ?? task.modelPath) : task.modelPath)
   const rows = readNamedRows(task.tokenizedDir, 'train')
   try {
     if (settings.layout === 'by-layer') refuseWithoutMemory(base, rows, settings, context)
+    const adapter = isFull ? 'all-weights' : startingAdapter(base, settings, task.continueFrom)
     const engine = await createEngine({
       config: base.config,
       weights: base.weights,
-      adapter: startingAdapter(base, settings, task.continueFrom),
+      adapter,
       layout: settings.layout,
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,
@@ -98,7 +102,11 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       },
     })
     try {
-      return await trainWith(engine, rows, task, context)
+      const summary = await trainWith(engine, rows, task, context)
+      const untrained = settings.maxSteps === 0
+      if (adapter === 'all-weights') await writeTrainedModel(task.outDir, base, engine.trained, untrained)
+      else await writeAdapter(task.outDir, adapter, task.origin, untrained)
+      return summary
     } finally {
       await engine.dispose()
     }
@@ -139,7 +147,6 @@ async function trainWith(
         context.checkpointSaved({ step, bytes, seconds: (context.clock.now() - begun) / 1000 })
       },
     })
-    await writeAdapter(outDir, engine.trained, task.origin, settings.maxSteps === 0)
     await writeOutputFile(join(outDir, METRICS_FILE), [Buffer.from(metricLines(record))])
     // Of all resumes the first that was not exact says most.
     const told = record.inexact ?? recheck
@@ -174,7 +181,9 @@ function refuseWithoutMemory(
     {
       config,
       weights,
-      lora: loraConfigOf(settings),
+      lora: settings.method === 'full' ? 'all-weights' : loraConfigOf(settings),
+      momentBits: optimizerBits(settings.optim),
+      keepsBest: settings.loadBestModelAtEnd,
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,
       rows: Math.min(settings.perDeviceTrainBatchSize, rows.count),

@@ -7,7 +7,9 @@ import type { Engine, Layout } from '../../src/train/engine.ts'
 import { RandomStream } from '../../src/train/random.ts'
 import { readStartAdapter } from '../../scripts/golden-files.ts'
 
-export type TinyName = 'tiny-qwen2' | 'tiny-llama' | 'tiny-qwen2-dora'
+export type TinyName = 'tiny-qwen2' | 'tiny-llama' | 'tiny-qwen2-dora' | FullName
+/** Those with golden values of all weights. */
+export type FullName = 'tiny-qwen2-full' | 'tiny-llama-full' | 'tiny-qwen3-full'
 
 export function goldenDir(name: TinyName): string {
   return fileURLToPath(new URL(`../fixtures/golden/${name}`, import.meta.url))

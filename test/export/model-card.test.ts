@@ -20,6 +20,7 @@ const card: ModelCard = {
     removed: { duplicate: 4, 'no answer': 0 },
     template: "the model's own chat template",
   },
+  method: 'lora',
   training: {
     settings: { r: 16, targetModules: ['q_proj'] },
     steps: 22,

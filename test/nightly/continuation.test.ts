@@ -211,6 +211,10 @@ describe('a night that goes on from the champion', () => {
     const before = await readNightState(store, NAME)
     for (const [changes, message] of [
       [
+        { method: 'full', r: undefined, loraAlpha: undefined },
+        /^spec\.fineTune\.train\.method is full, but version 1, .* is an adapter; write lora, or set spec\.start\.from to base/,
+      ],
+      [
         { r: 8 },
         /^spec\.fineTune\.train\.r is 8, but .* has 4; write that, or set spec\.start\.from to base/,
       ],

@@ -30,6 +30,11 @@ function documentWith(fields: Record<string, object>): object {
   return { apiVersion: 'temper.dev/v1alpha1', kind: 'FineTune', metadata: { name: 'support-bot' }, spec }
 }
 
+test('training all weights takes a document without fields of an adapter', () => {
+  const { spec } = parseFineTune(documentWith({ train: { method: 'full', learningRate: 2e-5 } }), 'job.yaml')
+  assert.equal(spec.train.method, 'full')
+})
+
 test('a minimal document gets every default', () => {
   const { name, spec } = parseFineTune(MINIMAL, 'job.yaml')
   assert.equal(name, 'support-bot')
@@ -313,14 +318,34 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     want: /optim: must be one of adamw_torch, .*adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, but is "adafactor"/,
   },
   {
-    name: 'training all weights',
-    fields: { train: { method: 'full' } },
-    want: /train\.method: is full, but training all weights is not made; write lora/,
+    name: 'an adapter of all weights',
+    fields: { train: { method: 'full', learningRate: 2e-5, r: 8, useDora: true } },
+    want: /train\.r: is of an adapter, which method full has none of; delete it, or write method: lora\n.*train\.useDora: is of an adapter/,
   },
   {
-    name: 'another method that is not there',
+    name: "LoRA's learning rate for all weights",
+    fields: { train: { method: 'full' } },
+    want: /train\.learningRate: is missing, and the default is that of LoRA; for example learningRate: 2e-5/,
+  },
+  {
+    name: 'all weights on a rounded base',
+    fields: { train: { method: 'full', learningRate: 2e-5, precision: 'small' } },
+    want: /train\.precision: is small, which rounds a frozen base.*choose exact, or write method: lora/,
+  },
+  {
+    name: 'all weights in one graph',
+    fields: { train: { method: 'full', learningRate: 2e-5, layout: 'whole' } },
+    want: /train\.layout: is whole, where method full is made for by-layer only/,
+  },
+  {
+    name: 'a method that is a precision here',
     fields: { train: { method: 'qlora' } },
-    want: /train\.method: must be lora, but is "qlora"/,
+    want: /train\.method: is qlora.*write method: lora and precision: qlora/,
+  },
+  {
+    name: 'a method that is not there',
+    fields: { train: { method: 'prompt-tuning' } },
+    want: /train\.method: must be one of lora, full, but is "prompt-tuning"/,
   },
   {
     name: 'modules_to_save',

@@ -43,6 +43,20 @@ for (const { name, training, limit, want, mended } of [
     want: /set spec\.data\.maxLength to \d+, /,
     mended: { length: 2048 },
   },
+  {
+    name: 'all weights: smaller moments first',
+    training: planned('qwen2.5-0.5b', { lora: 'all-weights', checkpointing: 'full' }),
+    limit: 12e9,
+    want: /\(weights 1\.9\d? GB|weights 2\.0 GB, gradients and optimizer 1\d\.\d GB.* set spec\.train\.optim to adamw_8bit, gradientCheckpointing to full \(/,
+    mended: { momentBits: 8 },
+  },
+  {
+    name: 'all weights: then an adapter',
+    training: planned('qwen2.5-0.5b', { lora: 'all-weights' }),
+    limit: 5e9,
+    want: /set spec\.train\.method to lora, gradientCheckpointing to full \(/,
+    mended: { lora: planned('qwen2.5-0.5b').lora, checkpointing: 'full' },
+  },
 ] as const)
   test(`a training without the memory is refused: ${name}`, () => {
     assert.throws(() => refuseUnfit(training, container(limit)), { name: 'InputError', message: want })
@@ -74,6 +88,16 @@ test('the parts of an estimate are its sum, and each follows its cause', () => {
   assert.ok(of({ rows: 2 }).activations > 1.9 * parts.activations)
   assert.ok(of({ checkpointing: 'full' }).activations < 0.3 * parts.activations)
   assert.ok(of({ checkpointing: 'none' }).activations > 1.5 * parts.activations)
+  const full = of({ lora: 'all-weights' })
+  const size = 494e6 * 4
+  const close = (found: number, want: number) =>
+    assert.ok(Math.abs(found / want - 1) < 0.01, `${found} ${want}`)
+  close(full.weights, size)
+  // Gradients, two moments, and two copies of weights and moments.
+  close(full.adapter, 9 * size)
+  close(of({ lora: 'all-weights', momentBits: 8 }).adapter, (1 + 0.5 + 2 * 1.5) * size + 0.024 * size)
+  close(of({ lora: 'all-weights', keepsBest: true }).adapter, 12 * size)
+  assert.ok(of({ momentBits: 8 }).adapter < 0.6 * parts.adapter)
   // 494 million parameters, of which the layers' 358 million are 4 bits and a factor for 32 of them.
   assert.ok(Math.abs(of({ precision: 'qlora' }).weights / (358e6 * 0.625 + 136e6 * 2) - 1) < 0.01)
 })

@@ -59,6 +59,7 @@ export async function writeTinyRows(dir: string): Promise<void> {
 }
 
 export interface Attempt {
+  /** With method full the model. */
   adapter: Buffer
   metrics: Record<string, number>[]
   summary: TrainSummary
@@ -121,7 +122,12 @@ export class TinyTraining {
     const { summary } = await trainStage(stage, this.options(options))
     const lines = (await readFile(join(stage.outDir, 'metrics.jsonl'), 'utf8')).trim().split('\n')
     return {
-      adapter: await readFile(join(stage.outDir, 'adapter_model.safetensors')),
+      adapter: await readFile(
+        join(
+          stage.outDir,
+          stage.settings.method === 'full' ? 'model.safetensors' : 'adapter_model.safetensors',
+        ),
+      ),
       metrics: lines.map((line) => JSON.parse(line) as Record<string, number>),
       summary,
     }
