@@ -6,15 +6,17 @@ const [sequence = 512, batch = 1, steps = 5, threads = 2] = rest.slice(0, 4).map
 const layout = rest[4] === 'whole' ? 'whole' : 'by-layer'
 const precision = PRECISIONS.find((known) => known === rest[5]) ?? 'exact'
 
+const device = rest[7] === 'cuda' ? 'cuda' : 'cpu'
 const checkpointing = CHECKPOINTINGS.find((known) => known === rest[6])
 
-const { seconds, cpuSeconds, firstStep, loss, ...more } = await trainingSteps({ model, sequence, batch, steps, threads, layout, precision, checkpointing }) // prettier-ignore
+const { seconds, cpuSeconds, firstStep, loss, ...more } = await trainingSteps({ model, sequence, batch, steps, threads, layout, precision, checkpointing, device }) // prettier-ignore
 // Without a further step the first one, which makes the sessions, has to do.
 const median = seconds.length > 0 ? middle(seconds) : (more.start.takeFirstStep ?? NaN)
 console.log(
   JSON.stringify({
     mode: precision,
     layout,
+    device,
     ...(checkpointing && { checkpointing }),
     batch,
     sequence,

@@ -20,6 +20,8 @@ const OPTIONS = {
   steps: { type: 'string', default: '5' },
   threads: { type: 'string', default: '2' },
   layout: { type: 'string', default: 'by-layer' },
+  /** cuda is for layout whole. */
+  device: { type: 'string', default: 'cpu' },
   /** Kinds of gradient checkpointing, each with each mode; as the mode has it where none is named. */
   checkpointing: { type: 'string', default: '' },
   /** PyTorch with PEFT beside it: float32 and bfloat16, without and with gradient checkpointing. */
@@ -38,7 +40,7 @@ const OPTIONS = {
  */
 export async function benchTrain(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: OPTIONS })
-  const { model, sequence, batch, steps, threads, layout } = values
+  const { model, sequence, batch, steps, threads, layout, device } = values
   if (model === undefined) throw new Error('name a model folder or .gguf file with --model')
   const modes = values.mode.split(',')
   const unknown = modes.find((mode) => !PRECISIONS.some((precision) => precision === mode))
@@ -55,7 +57,7 @@ export async function benchTrain(args: string[]): Promise<void> {
   const ours = modes.flatMap((mode) =>
     values.checkpointing.split(',').map((kind) => ({
       program: process.execPath,
-      args: [child, model, sequence, batch, steps, threads, layout, mode, kind],
+      args: [child, model, sequence, batch, steps, threads, layout, mode, kind, device],
     })),
   )
   const theirs = values.peers

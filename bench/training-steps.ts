@@ -3,6 +3,7 @@ import type { LoraConfig } from '../src/model/adapter.ts'
 import type { ModelConfig } from '../src/model/config.ts'
 import { precisionPlan, type Checkpointing, type Precision } from '../src/model/precision.ts'
 import type { WeightSource } from '../src/model/weights.ts'
+import type { Device } from '../src/onnx/device.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
@@ -20,6 +21,7 @@ export interface StepsToRun {
   steps: number
   threads: number
   layout: Layout
+  device?: Device
   precision: Precision
   checkpointing?: Checkpointing | undefined
   profileTo?: string

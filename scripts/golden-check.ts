@@ -1,6 +1,7 @@
 import { openBaseModel } from '../src/base/open-base-model.ts'
 import { generate } from '../src/eval/generate.ts'
 import { mergedWeights } from '../src/export/merged-weights.ts'
+import type { Device } from '../src/onnx/device.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import type { Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
@@ -29,11 +30,23 @@ export interface GoldenLine {
 }
 
 /** Runs a golden directory in one layout: forward, backward, packing, the AdamW steps, merging and greedy decoding. */
-export async function checkGolden(dir: string, layout: Layout, threads: number): Promise<GoldenLine> {
+export async function checkGolden(
+  dir: string,
+  layout: Layout,
+  threads: number,
+  device: Device = 'cpu',
+): Promise<GoldenLine> {
   const expected = readExpected(dir)
   const adapter = readStartAdapter(dir)
   const base = openBaseModel(dir)
-  const engine = await createEngine({ config: base.config, weights: base.weights, adapter, layout, threads })
+  const engine = await createEngine({
+    config: base.config,
+    weights: base.weights,
+    adapter,
+    layout,
+    threads,
+    device,
+  })
   try {
     const padded = readPadded(dir)
     const found = maskPadding(await engine.logits(padded.batch), padded.batch)

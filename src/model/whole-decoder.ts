@@ -1,5 +1,5 @@
 import type { Tensor } from 'onnxruntime-node'
-import { Session, tensor } from '../onnx/session.ts'
+import { Session, type SessionOptions, tensor } from '../onnx/session.ts'
 import type { AdapterLayer } from './adapter-layers.ts'
 import type { ModelConfig } from './config.ts'
 import type { Decoder } from './decoder.ts'
@@ -12,9 +12,9 @@ export async function createWholeDecoder(
   config: ModelConfig,
   weights: FrozenWeights,
   layers: readonly AdapterLayer[],
-  threads: number,
+  options: SessionOptions,
 ): Promise<Decoder> {
-  const session = await Session.create(decodingGraph({ config, weights, layers }), { threads })
+  const session = await Session.create(decodingGraph({ config, weights, layers }), options)
   const adapter = layers.flatMap(({ tensors }) =>
     Array.from(tensors.values(), ({ name, shape, data }) => [name, tensor('float32', data, shape)] as const),
   )

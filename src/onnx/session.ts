@@ -1,11 +1,14 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { encode } from './encode.ts'
+import { type Device, executionProviders, loadingError } from './device.ts'
 import type { GraphFunction } from './extract.ts'
 import { fuse } from './fuse.ts'
 import type { DataType, TensorData } from './graph.ts'
 
 export interface SessionOptions {
   threads: number
+  /** Undefined: the CPU. */
+  device?: Device | undefined
   /** Memory is given back after each run. */
   frugal?: boolean
   /** Where the time of every operator of every run is written when the session ends: the start of a file's name. */
@@ -27,8 +30,9 @@ export class Session {
   static async create(source: GraphFunction, options: SessionOptions): Promise<Session> {
     const fused = fuse(source)
     const { bytes, external } = encode(fused)
+    const { device = 'cpu' } = options
     const session = await InferenceSession.create(bytes, {
-      executionProviders: ['cpu'],
+      executionProviders: executionProviders(device),
       intraOpNumThreads: options.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
@@ -44,6 +48,8 @@ export class Session {
         enableProfiling: true,
         profileFilePrefix: options.profileTo,
       }),
+    }).catch((error: unknown) => {
+      throw loadingError(device, error)
     })
     return new Session(session, Array.from(fused.inputs.keys()), options.profileTo !== undefined)
   }

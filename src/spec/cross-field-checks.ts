@@ -79,18 +79,24 @@ function trainProblems(train: Fields): Problem[] {
       text: `must be below maxSteps (${maxSteps}), but is ${warmupSteps}; the rate would never reach learningRate`,
     })
   }
-  if (layout === 'whole' && (gradientCheckpointing === 'none' || gradientCheckpointing === 'full')) {
+  const isWhole = layout === 'whole' || (train['device'] === 'cuda' && layout !== 'by-layer')
+  if (isWhole && (gradientCheckpointing === 'none' || gradientCheckpointing === 'full')) {
     problems.push({
       path: ['spec', 'train', 'gradientCheckpointing'],
-      text: `is ${gradientCheckpointing}, which is made for layout by-layer only; choose selective, or delete layout`,
+      text: `is ${gradientCheckpointing}, which is made for layout by-layer only; choose selective, or by-layer on the CPU`,
     })
   }
-  if (layout === 'whole' && (precision === 'fast' || precision === 'small' || precision === 'qlora')) {
+  if (isWhole && (precision === 'fast' || precision === 'small' || precision === 'qlora')) {
     problems.push({
       path: ['spec', 'train', 'precision'],
-      text: `is ${precision}, which is made for layout by-layer only; choose exact, or delete layout`,
+      text: `is ${precision}, which is made for layout by-layer only; choose exact, or by-layer on the CPU`,
     })
   }
+  if (train['device'] === 'cuda' && layout === 'by-layer')
+    problems.push({
+      path: ['spec', 'train', 'layout'],
+      text: 'is by-layer, which is made for the CPU; choose whole, or delete layout',
+    })
   const needs = (schedule: string, names: readonly string[], example: string): void => {
     if (lrSchedulerType === schedule && names.every((name) => kwargs[name] === undefined))
       problems.push({

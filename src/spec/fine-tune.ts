@@ -314,10 +314,18 @@ const train = z
     seed: count(0, MAX_SEED)
       .default(42)
       .describe('Order of the rows, start of the adapter and dropout follow from it.'),
+    device: z
+      .enum(['cpu', 'cuda'])
+      .default('cpu')
+      .describe(
+        "What training runs on. cuda: an NVIDIA GPU, in layout whole; its worker must have ONNX Runtime's CUDA provider. Evaluation of the finished model and the exports run on the CPU.",
+      ),
     layout: z
       .enum(['auto', 'by-layer', 'whole'])
       .default('auto')
-      .describe('by-layer: least memory; whole: one graph, fastest on a GPU; auto: by the device.'),
+      .describe(
+        'by-layer: least memory; whole: one graph, fastest on a GPU; auto: whole for device cuda, else by-layer.',
+      ),
     precision: z
       .enum(['auto', 'exact', 'fast', 'small', 'qlora'])
       .default('auto')

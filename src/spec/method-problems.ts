@@ -17,7 +17,7 @@ export const LORA_FIELDS = [
 export function methodProblems(train: Record<string, unknown>): Problem[] {
   if (train['method'] !== 'full') return []
   const problem = (field: string, text: string): Problem => ({ path: ['spec', 'train', field], text })
-  const { layout, precision, learningRate } = train
+  const { device, layout, precision, learningRate } = train
   return [
     ...LORA_FIELDS.filter((field) => train[field] !== undefined).map((field) =>
       problem(field, 'is of an adapter, which method full has none of; delete it, or write method: lora'),
@@ -32,6 +32,9 @@ export function methodProblems(train: Record<string, unknown>): Problem[] {
       : []),
     ...(layout === 'whole'
       ? [problem('layout', 'is whole, where method full is made for by-layer only; choose that, or delete layout')] // prettier-ignore
+      : []),
+    ...(device === 'cuda'
+      ? [problem('device', 'is cuda, where method full is made for the CPU only; delete it, or write method: lora')] // prettier-ignore
       : []),
     // LoRA's default is ten times too much for all weights, and nothing would say so.
     ...(learningRate === undefined

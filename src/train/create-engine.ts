@@ -6,6 +6,7 @@ import { causalBlocks } from '../model/causal-blocks.ts'
 import { embed, layerWeights, loadFrozenWeights } from '../model/frozen-weights.ts'
 import { fullPlan, precisionPlan, type PrecisionPlan } from '../model/precision.ts'
 import { trainedWeights } from '../model/trained-weights.ts'
+import { executionProviders } from '../onnx/device.ts'
 import { tensor, type SessionOptions } from '../onnx/session.ts'
 import { attentionKind, batchTensors } from './batch-tensors.ts'
 import { ByLayerEngine } from './engine-by-layer.ts'
@@ -18,7 +19,11 @@ const NO_REGULARIZATION = { labelSmoothing: 0, neftuneNoiseAlpha: 0 }
 
 /** Loads the weights and makes ready to run. InputError where weights, config and adapter do not fit each other. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { adapter } = options
+  const { adapter, layout, device } = options
+  if (device === 'cuda' && layout !== 'whole')
+    throw new InputError(`layout ${layout} is made for device cpu; choose layout whole, or device cpu`)
+  // Before anything is loaded.
+  if (device) executionProviders(device)
   return adapter === 'all-weights' ? fullEngine(options) : loraEngine(options, adapter)
 }
 
@@ -38,7 +43,7 @@ function fullEngine(options: EngineOptions): Engine {
 }
 
 async function loraEngine(options: EngineOptions, adapter: Adapter | undefined): Promise<Engine> {
-  const { config, layout, threads, regularization = NO_REGULARIZATION } = options
+  const { config, layout, regularization = NO_REGULARIZATION } = options
   const parts: TrainedParts = {
     trained: adapter ?? { tensors: new Map() },
     layers: adapterLayers(config, adapter),
@@ -56,13 +61,13 @@ async function loraEngine(options: EngineOptions, adapter: Adapter | undefined):
     case 'by-layer':
       return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
     case 'whole':
-      return new WholeEngine(config, weights, parts, threads, regularization)
+      return new WholeEngine(config, weights, parts, sessionOptions(options, plan), regularization)
   }
 }
 
 function sessionOptions(options: EngineOptions, { frugal }: PrecisionPlan): SessionOptions {
-  const { threads, profileTo } = options
-  return { threads, frugal, ...(profileTo !== undefined && { profileTo }) }
+  const { threads, device, profileTo } = options
+  return { threads, device, frugal, ...(profileTo !== undefined && { profileTo }) }
 }
 
 async function findSmoothing({ config, weights, calibration, threads }: EngineOptions) {

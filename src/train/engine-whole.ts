@@ -6,7 +6,7 @@ import { checkTokens, type FrozenWeights } from '../model/frozen-weights.ts'
 import type { Trained } from '../model/trained.ts'
 import { createWholeDecoder } from '../model/whole-decoder.ts'
 import { evaluationGraph, trainingGraph } from '../model/whole-graph.ts'
-import { Session, tensor } from '../onnx/session.ts'
+import { Session, type SessionOptions, tensor } from '../onnx/session.ts'
 import { batchTensors } from './batch-tensors.ts'
 import type { Batch } from './batch.ts'
 import { dropoutMasks } from './dropout-mask.ts'
@@ -26,7 +26,7 @@ type Kind = 'train' | 'regularized' | 'loss' | 'logits' | 'activations'
 export class WholeEngine implements Engine {
   readonly trained: Trained
   readonly #config: ModelConfig
-  readonly #threads: number
+  readonly #options: SessionOptions
   readonly #weights: FrozenWeights
   readonly #layers: readonly AdapterLayer[]
   readonly #loraDropout: number
@@ -38,14 +38,14 @@ export class WholeEngine implements Engine {
     config: ModelConfig,
     weights: FrozenWeights,
     { trained, layers, loraDropout }: TrainedParts,
-    threads: number,
+    options: SessionOptions,
     regularization: Regularization,
   ) {
     this.#regularization = regularization
     this.trained = trained
     this.#loraDropout = loraDropout
     this.#config = config
-    this.#threads = threads
+    this.#options = options
     this.#weights = weights
     this.#layers = layers
     this.#sums = new GradientSums(trained)
@@ -107,7 +107,7 @@ export class WholeEngine implements Engine {
   }
 
   decoder(): Promise<Decoder> {
-    return createWholeDecoder(this.#config, this.#weights, this.#layers, this.#threads)
+    return createWholeDecoder(this.#config, this.#weights, this.#layers, this.#options)
   }
 
   async dispose(): Promise<void> {
@@ -128,7 +128,7 @@ export class WholeEngine implements Engine {
   }
 
   #session(kind: Kind): Promise<Session> {
-    const session = this.#sessions.get(kind) ?? Session.create(this.#graph(kind), { threads: this.#threads })
+    const session = this.#sessions.get(kind) ?? Session.create(this.#graph(kind), this.#options)
     this.#sessions.set(kind, session)
     return session
   }

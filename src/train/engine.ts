@@ -4,6 +4,7 @@ import type { Decoder } from '../model/decoder.ts'
 import type { Checkpointing, Precision } from '../model/precision.ts'
 import type { Trained } from '../model/trained.ts'
 import type { WeightSource } from '../model/weights.ts'
+import type { Device } from '../onnx/device.ts'
 import type { Batch } from './batch.ts'
 
 /**
@@ -66,6 +67,8 @@ export interface EngineOptions {
   /** What is trained: an adapter, or all weights (float32 throughout, layout by-layer). Undefined: the base model alone, for evaluation. */
   adapter: Adapter | 'all-weights' | undefined
   layout: Layout
+  /** Undefined: the CPU. The CUDA device is for layout whole only. */
+  device?: Device | undefined
   /** Undefined: float32 throughout, weights in float32 too, which is fastest for a few tokens at a time. */
   precision?: Precision
   /** Undefined: as the precision has it. Layout by-layer only. */

@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { env } from 'onnxruntime-node'
+import { type Device, gpuModels } from '../onnx/device.ts'
 import { temperVersion } from '../temper-version.ts'
 import { instructionSet } from './instruction-set.ts'
 
@@ -18,6 +19,8 @@ export interface Environment {
   build?: string | undefined
   threads: number
   layout: string
+  /** The model of the GPU; missing where it is the CPU that trains. */
+  device?: string | undefined
   seed: number
   /** Rows of a micro-batch: a smaller one, for want of memory, sums in another order. */
   microBatchRows: number
@@ -26,6 +29,7 @@ export interface Environment {
 export function thisEnvironment(settings: {
   threads: number
   layout: string
+  device?: Device
   seed: number
   perDeviceTrainBatchSize: number
 }): Environment {
@@ -38,6 +42,7 @@ export function thisEnvironment(settings: {
     build: `temper ${temperVersion()}`,
     threads: settings.threads,
     layout: settings.layout,
+    ...(settings.device === 'cuda' && { device: gpuModels()[0] ?? 'unknown' }),
     seed: settings.seed,
     microBatchRows: settings.perDeviceTrainBatchSize,
   }
@@ -45,5 +50,8 @@ export function thisEnvironment(settings: {
 
 /** The fields that a recorded environment has and in which it differs from another, by name. */
 export function differences(a: Environment, b: Environment): (keyof Environment)[] {
-  return (Object.keys(a) as (keyof Environment)[]).filter((key) => a[key] !== b[key])
+  const isDevice = a.device !== b.device
+  const known = (Object.keys(a) as (keyof Environment)[]).filter((key) => a[key] !== b[key])
+  // From a CPU to a GPU, where the recorded one has no such field.
+  return isDevice && !known.includes('device') ? [...known, 'device'] : known
 }

@@ -6,8 +6,10 @@ import type { Layout } from './engine.ts'
 /** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
 export type TrainSettings = Omit<
   FineTuneSpec['train'],
-  'layout' | 'precision' | 'gradientCheckpointing' | 'threads'
+  'device' | 'layout' | 'precision' | 'gradientCheckpointing' | 'threads'
 > & {
+  /** Undefined: the CPU. A job that began before there was another has no such field either. */
+  device?: 'cuda'
   layout: Layout
   precision: Precision
   gradientCheckpointing: Checkpointing
@@ -17,15 +19,19 @@ export type TrainSettings = Omit<
 }
 
 /**
- * For a CPU: by layer, float32, the cores that this process may use (a container's CPU limit included). Packs are as long as the
+ * By layer on a CPU, whole on a GPU; float32, the cores that this process may use (a container's CPU limit included). Packs are as long as the
  * longest row may be.
  */
-export function resolveTrainSettings(settings: FineTuneSpec['train'], maxLength: number): TrainSettings {
+export function resolveTrainSettings(
+  { device, ...settings }: FineTuneSpec['train'],
+  maxLength: number,
+): TrainSettings {
   const precision = settings.precision === 'auto' ? 'exact' : settings.precision
   return {
     ...settings,
     ...(settings.packing && { packedLength: maxLength }),
-    layout: settings.layout === 'auto' ? 'by-layer' : settings.layout,
+    ...(device === 'cuda' && { device }),
+    layout: settings.layout === 'auto' ? (device === 'cuda' ? 'whole' : 'by-layer') : settings.layout,
     precision,
     gradientCheckpointing:
       settings.gradientCheckpointing === 'auto'

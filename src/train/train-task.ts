@@ -92,6 +92,7 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       weights: base.weights,
       adapter,
       layout: settings.layout,
+      device: settings.device,
       precision: settings.precision,
       checkpointing: settings.gradientCheckpointing,
       threads: settings.threads,

@@ -66,6 +66,7 @@ const trainingRecord = z.object({
     build: z.string().optional(),
     threads: z.int(),
     layout: z.string(),
+    device: z.string().optional(),
     seed: z.int(),
     microBatchRows: z.int(),
   }),

@@ -80,6 +80,7 @@ test('a minimal document gets every default', () => {
       adamBeta2: 0.999,
       adamEpsilon: 1e-8,
       seed: 42,
+      device: 'cpu',
       layout: 'auto',
       precision: 'auto',
       gradientCheckpointing: 'auto',
@@ -316,6 +317,16 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     name: 'an optimizer that is not made',
     fields: { train: { optim: 'adafactor' } },
     want: /optim: must be one of adamw_torch, .*adamw_8bit, adamw_bnb_8bit, paged_adamw_8bit, but is "adafactor"/,
+  },
+  {
+    name: 'a GPU layer by layer',
+    fields: { train: { device: 'cuda', layout: 'by-layer' } },
+    want: /train\.layout: is by-layer, which is made for the CPU; choose whole/,
+  },
+  {
+    name: 'a GPU with whole numbers',
+    fields: { train: { device: 'cuda', precision: 'fast' } },
+    want: /train\.precision: is fast, which is made for layout by-layer only; choose exact, or by-layer on the CPU/,
   },
   {
     name: 'an adapter of all weights',

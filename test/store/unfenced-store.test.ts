@@ -66,7 +66,7 @@ test('a job looks at its store before it looks at its model', async (t) => {
     progress: () => {},
     log: () => {},
   }
-  const train = { ...trainSettings(), packing: false }
+  const train = { ...trainSettings(), device: 'cpu' as const, packing: false }
   const input = { jobId: 'x', attempt: 1, model: { source: '/there/is/none' }, train, maxLength: 128 }
   await assert.rejects(resolveModel(context, input), /does not honour conditional writes/)
   // Through the store, the model is what is wrong.
