@@ -47,7 +47,9 @@ export class TemporalJobs implements Jobs {
   }
 
   cancel(uid: string): Promise<void> {
-    return this.#call((client) => ifThere(() => client.workflow.getHandle(jobIdOf(uid)).cancel()))
+    return this.#call(async (client) => {
+      await ifThere(() => client.workflow.getHandle(jobIdOf(uid)).cancel())
+    })
   }
 
   pause(uid: string): Promise<void> {
@@ -64,8 +66,13 @@ export class TemporalJobs implements Jobs {
 
   report(uid: string, report: PodReport): Promise<void> {
     const jobId = jobIdOf(uid)
-    const id = report.stage === 'train' ? trainingWorkflowId(jobId) : jobId
-    return this.#signal(id, podReportSignal, report)
+    // A training that has ended meanwhile, or rests, hears nothing: then its job's record is what the report corrects.
+    const ids = report.stage === 'train' ? [trainingWorkflowId(jobId), jobId] : [jobId]
+    return this.#call(async (client) => {
+      for (const id of ids) {
+        if (await ifThere(() => client.workflow.getHandle(id).signal(podReportSignal, report))) return
+      }
+    })
   }
 
   abandon(uid: string): Promise<void> {
@@ -80,7 +87,9 @@ export class TemporalJobs implements Jobs {
   }
 
   #signal(id: string, name: string, ...args: unknown[]): Promise<void> {
-    return this.#call((client) => ifThere(() => client.workflow.getHandle(id).signal(name, ...args)))
+    return this.#call(async (client) => {
+      await ifThere(() => client.workflow.getHandle(id).signal(name, ...args))
+    })
   }
 
   #call<T>(work: (client: Client) => Promise<T>): Promise<T> {
@@ -88,11 +97,13 @@ export class TemporalJobs implements Jobs {
   }
 }
 
-/** A workflow that has ended needs no ending. */
-async function ifThere(act: () => Promise<unknown>): Promise<void> {
+/** False where there is no such workflow, or none that runs: it needs no ending, and hears no signal. */
+async function ifThere(act: () => Promise<unknown>): Promise<boolean> {
   try {
     await act()
+    return true
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error
+    return false
   }
 }

@@ -77,7 +77,7 @@ export async function openSurroundings(
   })
   const s3 = once('S3', async () => {
     const { network } = await cluster()
-    const started = await startSeaweedFs(network.hostAddress)
+    const started = await startSeaweedFs(network.hostAddress, folder)
     closing.push(() => started.stop())
     await started.createBucket(BUCKET)
     return started

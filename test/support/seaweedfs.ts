@@ -9,6 +9,7 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { diesWithUs } from './cluster/server-process.ts'
 
 /** A real S3 server for tests: SeaweedFS, one static binary from the Python package index. */
 export interface SeaweedFs {
@@ -69,13 +70,13 @@ export async function seaweedFsMissing(): Promise<string | undefined> {
 }
 
 /**
- * Starts a server of its own with its data in a temporary folder, on the loopback or on the address where a cluster's pods reach
- * it. `stop` ends it and removes the data.
+ * Starts a server of its own with its data in a new folder below `parent`, on the loopback or on the address where a cluster's
+ * pods reach it. `stop` ends it and removes the data.
  */
-export async function startSeaweedFs(address = '127.0.0.1'): Promise<SeaweedFs> {
+export async function startSeaweedFs(address = '127.0.0.1', parent = tmpdir()): Promise<SeaweedFs> {
   const binary = await weedBinary()
   for (let start = 1; ; start++) {
-    const folder = await mkdtemp(path.join(tmpdir(), 'temper-seaweedfs-'))
+    const folder = await mkdtemp(path.join(parent, 'temper-seaweedfs-'))
     const output: string[] = []
     const server = await spawnServer(binary, folder, output, address)
     try {
@@ -140,7 +141,8 @@ async function spawnServer(
     // These two listen on fixed ports, so that a second server beside this one would not start.
     ['-s3.port.iceberg=0', '-s3.port.lance=0', '-s3.autoCreateBucket=false'],
   ]
-  const child = spawn(binary, ['server', ...flags.flat()], {
+  const [program, ...words] = diesWithUs([binary, 'server', ...flags.flat()])
+  const child = spawn(program, words, {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { loadavg } from 'node:os'
 import { ApiException } from '@kubernetes/client-node'
+import type { Client } from '@temporalio/client'
+import { isResting, viewJob } from '../../../jobs/job-view.ts'
+import { pauseSignal, resumeSignal } from '../../../workflows/signals.ts'
 import type { FailureKind } from '../../../src/failures/failure-kind.ts'
 import { nodesMissing, programsMissing } from '../../support/cluster/binaries.ts'
 import { adapterOf } from '../../faults/check-outcome.ts'
@@ -14,7 +17,7 @@ import { type Surroundings, seconds } from '../surroundings.ts'
 import { TrainingWatch } from '../watch-training.ts'
 
 const NAME = 'recovery'
-const STEPS = 5000
+const STEPS = 4000
 const TRAIN = { maxSteps: STEPS, checkpoint: { everySteps: 100, everySeconds: 60, keepLast: 2 } }
 /** Steps of an attempt before it is disturbed: there is something to lose. */
 const DISTURB_AFTER = 150
@@ -27,6 +30,8 @@ interface Disturbance {
   place: Surroundings
   /** The pod that trains. */
   pod: string
+  client: Client
+  jobId: string
   /** From 1. */
   time: number
 }
@@ -70,14 +75,15 @@ async function recover(
     Boolean(status?.workflowId),
   )
   const client = await (await place.temporal()).clientOf(installation.namespace)
-  const watch = new TrainingWatch(client, status?.workflowId ?? '')
+  const jobId = status?.workflowId ?? ''
+  const watch = new TrainingWatch(client, jobId)
   const times: Omit<RecoveryTime, 'stepsLost'>[] = []
   try {
     let from = 0
     for (let time = 1; time <= place.disturbances; time++) {
       const before = await training(installation, () => watch.stepsSince(from, DISTURB_AFTER))
       const began = performance.now()
-      const { parts, mend } = await disturb({ installation, place, pod: before.pod, time })
+      const { parts, mend } = await disturb({ installation, place, pod: before.pod, client, jobId, time })
       const again = await training(installation, () => watch.newStepOfAnother(before.activity, began))
       const took = (again.at - began) / 1000
       const [load = 0] = loadavg()
@@ -184,7 +190,7 @@ export const nodeLost = recoveryCase({
   what: 'the node of the training pod is lost: no kubelet, no network, the orphan left running',
   kind: 'nodeLost',
   evidence: /node/,
-  async disturb({ installation, place, pod, time }) {
+  async disturb({ installation, place, pod, client, jobId, time }) {
     const { spec } = await installation.core.readNamespacedPod({
       name: pod,
       namespace: installation.namespace,
@@ -198,21 +204,16 @@ export const nodeLost = recoveryCase({
       parts: (end) => loss.parts(end),
       async mend() {
         await loss.stop()
+        // Nothing may be written from now on but by the orphan.
+        await client.workflow.getHandle(jobId).signal(pauseSignal)
+        await installation.eventually('rest', async () =>
+          isResting(await viewJob(client, jobId)) ? true : undefined,
+        )
         // The controller was lost too: another one has to lead first.
         await installation.until(NAME, 'the reason', ({ status }) => {
           const recoveries = status?.recoveries ?? []
           return recoveries.length === time && recoveries.at(-1)?.kind === 'nodeLost'
         })
-        // Nothing may be written now but by the orphan.
-        await suspend(installation, true)
-        await installation.until(NAME, 'rest', ({ status }) =>
-          Boolean(
-            status?.conditions.some(
-              ({ type, status, message }) =>
-                type === 'Suspended' && status === 'True' && message?.startsWith('Nothing runs'),
-            ),
-          ),
-        )
         const before = await sharedObjects(installation)
         await node.restore()
         await installation.eventually('the orphan to go', async () => {
@@ -220,16 +221,11 @@ export const nodeLost = recoveryCase({
           return items.some(({ metadata }) => metadata?.name === pod) ? undefined : true
         })
         assert.deepEqual(await sharedObjects(installation), before, 'the orphan has committed nothing')
-        await suspend(installation, false)
+        await client.workflow.getHandle(jobId).signal(resumeSignal)
       },
     }
   },
 })
-
-async function suspend(installation: Installation, suspend: boolean): Promise<void> {
-  const patch = JSON.stringify({ spec: { suspend } })
-  await installation.kubectl('patch', 'finetune', NAME, '--type=merge', '-p', patch)
-}
 
 /** Names that somebody reads: manifests, pointers, leases. What an orphan leaves beside them is read by nobody. */
 async function sharedObjects({ store }: Installation): Promise<Record<string, string>> {

@@ -87,7 +87,7 @@ export async function untilReady(
 }
 
 /** A test that is killed can stop nothing: the kernel ends its servers then. Only Linux can do that. */
-function diesWithUs(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+export function diesWithUs(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
   return process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL', '--', ...command] : command
 }
 
