@@ -4,19 +4,17 @@ import { parseArgs } from 'node:util'
 import { openBaseModel } from '../src/base/open-base-model.ts'
 import { PRECISIONS, type Precision } from '../src/model/precision.ts'
 import type { Adapter } from '../src/model/adapter.ts'
+import { adapterWithB } from '../src/train/adapter-with-b.ts'
 import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
 import type { Engine } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
-import { RandomStream } from '../src/train/random.ts'
 import { roundedTo4Bits } from './rounded-base.ts'
-import { compareGradients } from '../test/engine/compare-gradients.ts'
+import { compareGradients } from '../src/train/compare-gradients.ts'
 
 const TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
-/** As large as B becomes in a short training: gradients of A then say something too. */
-const LARGEST_B = 0.02
 const LEARNING_RATE = 2e-4
 /** Windows that are never trained on. */
 const HELD_OUT = 8
@@ -95,7 +93,7 @@ interface Setup {
 
 /** The loss and gradients of one batch with an adapter whose B is not zero. */
 async function firstStep(setup: Setup, contestant: Contestant, batch: Batch) {
-  const adapter = adapterFor(setup.model, LARGEST_B)
+  const adapter = adapterFor(setup.model, adapterWithB)
   return withEngine(setup, contestant, adapter, async (engine) => {
     const { lossSum, tokens } = await engine.accumulate(batch)
     return { loss: lossSum / tokens, gradients: engine.gradients }
@@ -104,7 +102,7 @@ async function firstStep(setup: Setup, contestant: Contestant, batch: Batch) {
 
 /** Trains on all windows but the first and the held-out ones. */
 async function training(setup: Setup, contestant: Contestant, windows: readonly Batch[]) {
-  const adapter = adapterFor(setup.model, 0)
+  const adapter = adapterFor(setup.model, initialAdapter)
   const heldOut = async (engine: Engine): Promise<number> => {
     let [loss, count] = [0, 0]
     for (const batch of windows.slice(-HELD_OUT)) {
@@ -130,15 +128,11 @@ async function training(setup: Setup, contestant: Contestant, windows: readonly 
   return { ...own, heldOutOnBase: onBase }
 }
 
-function adapterFor(model: string, largestB: number): Adapter {
+function adapterFor(model: string, make: typeof initialAdapter): Adapter {
   const { config, close } = openBaseModel(model)
   close()
   const lora = { r: 16, loraAlpha: 16, loraDropout: 0, targetModules: TARGETS, useRslora: false }
-  const adapter = initialAdapter(config, lora, 0)
-  const random = new RandomStream(7, 'lora-init')
-  for (const [name, { data }] of adapter.tensors)
-    if (name.includes('lora_B')) data.forEach((_, i) => (data[i] = (2 * random.uniform() - 1) * largestB))
-  return adapter
+  return make(config, lora, 7)
 }
 
 async function withEngine<T>(

@@ -52,7 +52,7 @@ const engine = await createEngine({
     settings.seed,
   ),
   layout: settings.layout,
-  precision: settings.precision,
+  precision: settings.precision === 'auto' ? 'exact' : settings.precision,
   threads: settings.threads,
 })
 

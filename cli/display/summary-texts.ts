@@ -48,6 +48,7 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
         recheck,
         evaluations,
         stoppedEarly,
+        precision,
         rollbacks = [],
       } = summary as unknown as TrainSummary
       return [
@@ -61,6 +62,7 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
               `best evaluation ${formatLoss(evaluations.bestLoss)} after step ${formatCount(evaluations.bestStep)}`,
             ]),
         ...(steps === 0 ? [] : [`${formatCount(tokensPerSecond)} tokens/s`]),
+        ...(precision && precision.chosen !== 'exact' ? [`precision ${precision.chosen}`] : []),
         ...(resumedFromStep === undefined ? [] : [`went on from step ${resumedFromStep}`]),
         ...(exact ? [] : [inexactText(recheck && lossDifference(recheck))]),
         ...rollbacks.map(({ step, to, reason }) => `${reason} at step ${step}: went back to ${to}`),

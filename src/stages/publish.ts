@@ -133,7 +133,10 @@ async function cardOf(
       template: tokenized.template,
     },
     method: base.training.method,
-    training: { ...trained.summary, settings: settingsOf(base.training) },
+    training: {
+      ...trained.summary,
+      settings: { ...settingsOf(base.training), ...chosenPrecision(trained.summary) },
+    },
     evaluation: {
       ...evaluation.models,
       merged: { loss: merged.summary.loss },
@@ -165,4 +168,9 @@ async function cardOf(
           ]),
     ],
   }
+}
+
+/** What `precision: auto` became, in place of it. */
+function chosenPrecision({ precision }: TrainSummary): { precision?: string } {
+  return precision ? { precision: `${precision.chosen} (auto: ${precision.why})` } : {}
 }

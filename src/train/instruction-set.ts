@@ -12,6 +12,11 @@ export function instructionSet(cpuinfo = '/proc/cpuinfo'): string {
   return features.length > 0 ? features.toSorted().join(' ') : (cpus()[0]?.model ?? process.arch)
 }
 
+/** Whether products of 8-bit numbers have instructions of their own; without them they are no faster than float32. */
+export function hasInt8Products(features = instructionSet()): boolean {
+  return /\b(avx512_vnni|avx512vnni|avx_vnni|amx_int8|asimddp|i8mm)\b/.test(features)
+}
+
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -10,12 +10,13 @@ interface StartingJob {
   rows: NamedRows
   environment: Environment
   resumeFrom: TrainingState | undefined
+  precision?: TrainingRecord['precision']
   log: (line: LogLine) => void
 }
 
 /** The record to go on from; puts a resumed state's adapter into the engine. */
 export function startingRecord(
-  { engine, rows, environment, resumeFrom, log }: StartingJob,
+  { engine, rows, environment, resumeFrom, precision, log }: StartingJob,
   schedule: TrainingRecord['schedule'],
 ): TrainingRecord {
   if (!resumeFrom)
@@ -30,6 +31,7 @@ export function startingRecord(
       schedule,
       rows: rows.count,
       environment,
+      ...(precision && { precision }),
       exact: true,
       rescue: { recent: [], streak: 0, skipped: [], rollbacks: [] },
     }

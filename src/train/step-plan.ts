@@ -1,4 +1,5 @@
 import type { FineTuneSpec } from '../spec/fine-tune.ts'
+import type { NamedRows } from './batches.ts'
 import { groupByLength } from './length-groups.ts'
 import { permutation } from './random.ts'
 
@@ -65,4 +66,12 @@ export function planSteps(rows: number, settings: PlanOptions): StepPlan {
       return batches
     },
   }
+}
+
+/** Tokens that a training will pass, about: its steps' rows at the mean length. */
+export function plannedTokens(rows: NamedRows, settings: PlanSettings): number {
+  let tokens = 0
+  for (let row = 0; row < rows.count; row++) tokens += rows.ids(row).length
+  const { steps, stepsPerEpoch } = planSteps(rows.count, settings)
+  return Math.round((tokens * steps) / stepsPerEpoch)
 }

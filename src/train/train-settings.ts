@@ -3,7 +3,10 @@ import type { FineTuneSpec } from '../spec/fine-tune.ts'
 import { cpuShare } from './cpu-share.ts'
 import type { Layout } from './engine.ts'
 
-/** spec.train with every `auto` resolved for the machine that trains: part of what names the result. */
+/**
+ * spec.train with every `auto` resolved for the machine that trains: part of what names the result. Only a LoRA's precision by layer may
+ * still be `auto`; what it becomes follows from these settings, the model and the rows (choose-precision.ts).
+ */
 export type TrainSettings = Omit<
   FineTuneSpec['train'],
   'device' | 'layout' | 'precision' | 'gradientCheckpointing' | 'threads'
@@ -11,7 +14,7 @@ export type TrainSettings = Omit<
   /** Undefined: the CPU. A job that began before there was another has no such field either. */
   device?: 'cuda'
   layout: Layout
-  precision: Precision
+  precision: Precision | 'auto'
   gradientCheckpointing: Checkpointing
   threads: number
   /** Tokens of a pack, where there are packs. */
@@ -19,23 +22,24 @@ export type TrainSettings = Omit<
 }
 
 /**
- * By layer on a CPU, whole on a GPU; float32, the cores that this process may use (a container's CPU limit included). Packs are as long as the
+ * By layer on a CPU, whole on a GPU; the cores that this process may use (a container's CPU limit included). Packs are as long as the
  * longest row may be.
  */
 export function resolveTrainSettings(
   { device, ...settings }: FineTuneSpec['train'],
   maxLength: number,
 ): TrainSettings {
-  const precision = settings.precision === 'auto' ? 'exact' : settings.precision
+  const layout = settings.layout === 'auto' ? (device === 'cuda' ? 'whole' : 'by-layer') : settings.layout
+  const isChosen = layout === 'by-layer' && settings.method === 'lora'
   return {
     ...settings,
     ...(settings.packing && { packedLength: maxLength }),
     ...(device === 'cuda' && { device }),
-    layout: settings.layout === 'auto' ? (device === 'cuda' ? 'whole' : 'by-layer') : settings.layout,
-    precision,
+    layout,
+    precision: settings.precision === 'auto' && !isChosen ? 'exact' : settings.precision,
     gradientCheckpointing:
       settings.gradientCheckpointing === 'auto'
-        ? precision === 'small'
+        ? settings.precision === 'small'
           ? 'full'
           : 'selective'
         : settings.gradientCheckpointing,

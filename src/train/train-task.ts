@@ -24,7 +24,12 @@ import { train } from './train.ts'
 import { metricLines } from './metric-lines.ts'
 import type { EvaluateNow } from './evaluations.ts'
 import type { TrainSettings } from './train-settings.ts'
-import type { TrainingRecord } from './training-state.ts'
+import type { TrainingRecord, TrainingState } from './training-state.ts'
+import type { PrecisionChoice } from './choose-precision.ts'
+import { precisionOfJob } from './precision-of-job.ts'
+import { plannedTokens } from './step-plan.ts'
+import type { Precision } from '../model/precision.ts'
+import type { Trained } from '../model/trained.ts'
 
 /**
  * A training from its start or its newest checkpoint to its end. Writes metrics.jsonl into outDir, and adapter_config.json and
@@ -68,6 +73,8 @@ export interface TrainSummary {
    * equal in the same environment, or memory is bad.
    */
   recheck?: Recheck
+  /** What `precision: auto` became, and why. */
+  precision?: PrecisionChoice
   /** Of evaluations during training: how many, and the best by metricForBestModel. */
   evaluations?: { count: number; bestStep: number; bestLoss: number }
   /** The evaluations ended training before its last step. */
@@ -79,21 +86,42 @@ export interface TrainSummary {
 export const METRICS_FILE = 'metrics.jsonl'
 
 export async function runTrainTask(task: TrainTask, context: TaskContext): Promise<TrainSummary> {
-  const { settings } = task
-  context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer: 0, trainedTokens: 0 })
+  const { settings, checkpoints: place, scratchDir } = task
+  const loading = (layer: number) =>
+    context.report({ phase: 'load', step: 0, steps: 0, microBatch: 0, layer, trainedTokens: 0 })
+  loading(0)
   const isFull = settings.method === 'full'
   const base = openBaseModel(isFull ? (task.continueFrom ?? task.modelPath) : task.modelPath)
   const rows = readNamedRows(task.tokenizedDir, 'train')
   try {
-    if (settings.layout === 'by-layer') refuseWithoutMemory(base, rows, settings, context)
     const adapter = isFull ? 'all-weights' : startingAdapter(base, settings, task.continueFrom)
+    const files = await CheckpointFiles.open(place, scratchDir, settings.checkpoint.keepLast)
+    const latest = (trained: Trained) => files.latest(trained, context.log)
+    // What an adapter goes on from is read before the engine is made, since it says in which precision.
+    const stateOfAdapter = adapter === 'all-weights' ? undefined : await latest(adapter)
+    const { precision, choice } = await precisionOfJob({
+      asked: settings.precision,
+      resumeFrom: stateOfAdapter,
+      refuse: (wanted) => refuseWithoutMemory(base, rows, settings, wanted, context),
+      choosing: {
+        base,
+        rows,
+        lora: loraConfigOf(settings),
+        threads: settings.threads,
+        seed: settings.seed,
+        plannedTokens: plannedTokens(rows, settings),
+        progress: loading,
+      },
+      told: ({ chosen, why, compared }) =>
+        context.log({ level: 'info', message: `precision ${chosen}: ${why}`, fields: { ...compared } }),
+    })
     const engine = await createEngine({
       config: base.config,
       weights: base.weights,
       adapter,
       layout: settings.layout,
       device: settings.device,
-      precision: settings.precision,
+      precision,
       checkpointing: settings.gradientCheckpointing,
       threads: settings.threads,
       calibration: calibrationRows(rows),
@@ -103,7 +131,8 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
       },
     })
     try {
-      const summary = await trainWith(engine, rows, task, context)
+      const resumeFrom = isFull ? await latest(engine.trained) : stateOfAdapter
+      const summary = await trainWith({ engine, rows, resumeFrom, choice }, task, context)
       const untrained = settings.maxSteps === 0
       if (adapter === 'all-weights') await writeTrainedModel(task.outDir, base, engine.trained, untrained)
       else await writeAdapter(task.outDir, adapter, task.origin, untrained)
@@ -116,16 +145,20 @@ export async function runTrainTask(task: TrainTask, context: TaskContext): Promi
   }
 }
 
+interface Prepared {
+  engine: Engine
+  rows: NamedRows
+  resumeFrom: TrainingState | undefined
+  choice: PrecisionChoice | undefined
+}
+
 async function trainWith(
-  engine: Engine,
-  rows: NamedRows,
+  { engine, rows, resumeFrom, choice }: Prepared,
   task: TrainTask,
   context: TaskContext,
 ): Promise<TrainSummary> {
   const { settings, scratchDir, outDir, checkpoints: place } = task
   const { keepLast } = settings.checkpoint
-  const files = await CheckpointFiles.open(place, scratchDir, keepLast)
-  const resumeFrom = await files.latest(engine.trained, context.log)
   const saver = new CheckpointSaver({ place, scratchDir, keepLast })
   try {
     let recheck: Recheck | undefined
@@ -135,6 +168,7 @@ async function trainWith(
       settings,
       environment: thisEnvironment(settings),
       resumeFrom,
+      precision: choice,
       clock: context.clock,
       signal: context.signal,
       report: context.report,
@@ -173,8 +207,10 @@ function refuseWithoutMemory(
   { config, weights }: BaseModel,
   rows: NamedRows,
   settings: TrainSettings,
+  precision: Precision,
   { log }: TaskContext,
 ): void {
+  if (settings.layout !== 'by-layer') return
   const limit = memoryLimit()
   let longest = 1
   for (let row = 0; row < rows.count; row++) longest = Math.max(longest, rows.ids(row).length)
@@ -185,7 +221,7 @@ function refuseWithoutMemory(
       lora: settings.method === 'full' ? 'all-weights' : loraConfigOf(settings),
       momentBits: optimizerBits(settings.optim),
       keepsBest: settings.loadBestModelAtEnd,
-      precision: settings.precision,
+      precision,
       checkpointing: settings.gradientCheckpointing,
       rows: Math.min(settings.perDeviceTrainBatchSize, rows.count),
       length: Math.max(longest, settings.packedLength ?? 0),
@@ -217,6 +253,7 @@ function summaryOf(record: TrainingRecord, resumedFromStep: number | undefined):
     ...(lastLoss !== undefined && { lastLoss }),
     ...(resumedFromStep !== undefined && { resumedFromStep }),
     exact,
+    ...(record.precision && { precision: record.precision }),
     ...(evaluation?.bestStep !== undefined &&
       evaluation.bestLoss !== undefined && {
         evaluations: {

@@ -5,6 +5,7 @@ import { Checkpointer } from './checkpointer.ts'
 import type { LogLine, Progress } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import type { Engine } from './engine.ts'
+import type { PrecisionChoice } from './choose-precision.ts'
 import type { Environment } from './environment.ts'
 import { type EvaluateNow, Evaluations } from './evaluations.ts'
 import { Meter } from './meter.ts'
@@ -28,6 +29,8 @@ export interface TrainJob {
   environment: Environment
   /** A saved state of this same job: training goes on behind it. */
   resumeFrom: TrainingState | undefined
+  /** What `precision: auto` became; the record keeps it for every resume. */
+  precision?: PrecisionChoice | undefined
   clock: Clock
   /** Aborted: the state is saved, then StoppedError. */
   signal: AbortSignal

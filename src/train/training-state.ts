@@ -9,6 +9,7 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../formats/safetensors.ts'
+import { PRECISIONS } from '../model/precision.ts'
 import type { Trained } from '../model/trained.ts'
 import type { AdamWState } from './adamw.ts'
 import { copyMoment, type Moment } from './blockwise-moment.ts'
@@ -70,6 +71,22 @@ const trainingRecord = z.object({
     seed: z.int(),
     microBatchRows: z.int(),
   }),
+  /** What `precision: auto` became when the job began. */
+  precision: z
+    .object({
+      chosen: z.enum(PRECISIONS),
+      why: z.string(),
+      compared: z
+        .object({
+          tokens: z.int(),
+          lowestLayerCosine: z.number(),
+          relativeError: z.number(),
+          loss: z.number(),
+          exactLoss: z.number(),
+        })
+        .optional(),
+    })
+    .optional(),
   /** False as soon as one part was computed in another environment. */
   exact: z.boolean(),
   /** The first resume that was not exact: the loss that was recorded for what came next, and what it was there. */

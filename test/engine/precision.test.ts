@@ -13,7 +13,7 @@ import { makeBatch } from '../../src/train/batch.ts'
 import { createEngine } from '../../src/train/create-engine.ts'
 import { changedWeights } from '../support/changed-weights.ts'
 import { readStartAdapter } from '../../scripts/golden-files.ts'
-import { compareGradients } from './compare-gradients.ts'
+import { compareGradients } from '../../src/train/compare-gradients.ts'
 import { copyOf, goldenDir, sample, type TinyName } from './tiny-engine.ts'
 
 const MODELS: TinyName[] = ['tiny-qwen2', 'tiny-llama']

@@ -11,11 +11,13 @@ import { readAdapter } from '../../src/export/read-adapter.ts'
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts'
 import { identifyProcess } from '../../src/local/process-identity.ts'
 import { acquireLease } from '../../src/store/lease.ts'
+import { hasInt8Products } from '../../src/train/instruction-set.ts'
 import type { ChildEvidence } from '../../src/train/run-child.ts'
 import { STALL_LIMITS } from '../../src/train/stall-watch.ts'
 import type { TrainSettings } from '../../src/train/train-settings.ts'
+import type { TrainingRecord } from '../../src/train/training-state.ts'
 import { trainStage } from '../../src/train/train-stage.ts'
-import { type Attempt, TINY_MODEL, TINY_STEPS, TinyTraining } from './tiny-training.ts'
+import { type Attempt, TINY_MODEL, TINY_STEPS, TinyTraining, writeTinyRows } from './tiny-training.ts'
 
 let undisturbed: Attempt
 before(async () => {
@@ -92,11 +94,39 @@ test('fast, killed with SIGKILL: the resumed run finds the same smoothing factor
   const whole = await (await TinyTraining.create(t)).attempt({}, fast)
   assert.ok(!whole.adapter.equals(undisturbed.adapter))
   const training = await TinyTraining.create(t)
-  assert.ok((await killAt(training, 6, 'SIGKILL', fast)) instanceof TransientError)
+  const onCheckpoint = () => void process.kill(training.pid(), 'SIGKILL')
+  await assert.rejects(training.attempt({ onCheckpoint }, fast), TransientError)
   const last = await training.attempt({}, fast)
   assert.ok((last.summary.resumedFromStep as number) >= 4)
   assert.ok(last.adapter.equals(whole.adapter))
   assert.deepEqual(untimed(last), untimed(whole))
+})
+
+test('auto chooses once: a resume goes on in the precision that the first attempt chose', async (t) => {
+  const training = await TinyTraining.create(t)
+  // 100 rows of 14 tokens: 512 to calibrate on, 512 to compare, and epochs enough to be worth it.
+  await writeTinyRows(join(training.dir, 'tokenized'), 100)
+  const auto = { numTrainEpochs: 16 }
+  const onCheckpoint = () => void process.kill(training.pid(), 'SIGKILL')
+  await assert.rejects(training.attempt({ onCheckpoint }, auto), TransientError)
+  const told = () => training.logs.filter(({ message }) => message.startsWith('precision '))
+  const chosen = hasInt8Products() ? 'fast' : 'exact'
+  assert.match(told()[0]?.message ?? '', new RegExp(`^precision ${chosen}: `))
+  await assert.rejects(
+    training.attempt(
+      {
+        onProgress: ({ step }) => {
+          if (step >= 12) process.kill(training.pid(), 'SIGTERM')
+        },
+      },
+      auto,
+    ),
+    StoppedError,
+  )
+  assert.equal(told().length, 1)
+  const states = (await training.keys('/state.json')).toSorted()
+  const state = await readFile(join(training.dir, 'store', states.at(-1) as string), 'utf8')
+  assert.equal((JSON.parse(state) as TrainingRecord).precision?.chosen, chosen)
 })
 
 test('asked to stop, the child saves its last step and the next attempt goes on from it', async (t) => {

@@ -37,9 +37,9 @@ export const TINY_SETTINGS = trainSettings({
 export const TINY_STEPS = 64
 
 /** Rows of 8 to 20 tokens; each continues by a rule that a model can learn. */
-export async function writeTinyRows(dir: string): Promise<void> {
+export async function writeTinyRows(dir: string, count = ROWS): Promise<void> {
   await mkdir(dir, { recursive: true })
-  const rows = Array.from({ length: ROWS }, (_, row) => {
+  const rows = Array.from({ length: count }, (_, row) => {
     const length = 8 + ((row * 5) % 13)
     return {
       ids: Int32Array.from({ length }, (_, t) => (row * 37 + t * (3 + (row % 4))) % VOCABULARY),
@@ -48,7 +48,7 @@ export async function writeTinyRows(dir: string): Promise<void> {
   })
   const at = (row: number) => rows[row] as (typeof rows)[number]
   const tokenized = {
-    count: ROWS,
+    count,
     ids: (row: number) => at(row).ids,
     lossMask: (row: number) => at(row).mask,
   }
