@@ -10,10 +10,10 @@ export function roundedTo4Bits(source: WeightSource): WeightSource {
     const stored = new Map(storeLinear('w', source, name, [rows, columns], 'int4'))
     const packed = stored.get('w')?.data as Uint8Array
     const factors = stored.get('w.factors')?.data as Float32Array
-    return Float32Array.from({ length: rows * columns }, (_, i) => {
-      const byte = packed[i >> 1] as number
-      const whole = i % 2 === 0 ? byte & 15 : byte >> 4
-      return (factors[Math.floor(i / INT4_BLOCK)] as number) * (whole - 8)
+    const half = packed.length
+    return Float32Array.from({ length: 2 * half }, (_, i) => {
+      const whole = i < half ? (packed[i] as number) & 0x0f : (packed[i - half] as number) & 0xf0
+      return (factors[Math.floor(i / INT4_BLOCK)] as number) * (whole - (i < half ? 8 : 8 << 4))
     })
   })
 }

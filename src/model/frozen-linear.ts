@@ -45,7 +45,7 @@ export function frozenLinear(x: LinearInput, linear: FrozenLinear): Value {
     case 'float16':
       return product(o.cast(input(name, 'float16', [out, width]), 'float32'))
     case 'int4': {
-      const packed = input(name, 'uint8', [out, width / 2])
+      const packed = input(name, 'uint8', [out / 2, width])
       const factors = input(`${name}.factors`, 'float32', [out, width / INT4_BLOCK])
       return product(o.dequantize4(packed, factors, INT4_BLOCK))
     }

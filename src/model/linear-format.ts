@@ -11,7 +11,8 @@ import type { WeightSource } from './weights.ts'
  *
  * - `float16`: for bases that are stored in 16 bits. Half of float32.
  * - `int8`: whole numbers, one float32 factor for each row (each output).
- * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight.
+ * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight. A byte holds a number of the first half of the rows
+ *   and, in its high bits, one of the second half, whose factors are divided by 16 (dequantize4 in src/onnx/ops.ts).
  */
 export type LinearFormat = 'float32' | 'float16' | 'int8' | 'int8-products' | 'int4'
 
@@ -69,12 +70,15 @@ export function storeLinear(
         throw new InputError(
           `precision qlora needs layers whose width is a multiple of ${INT4_BLOCK}, but ${name} takes ${columns} inputs; choose precision small or exact`,
         )
+      if (rows % 2 !== 0)
+        throw new InputError(
+          `precision qlora needs an even number of rows, but ${name} has ${rows}; choose precision small or exact`,
+        )
       const packed = new Uint8Array((rows * columns) / 2)
       const factors = new Float32Array((rows * columns) / INT4_BLOCK)
-      for (const { values, start } of pieces(source, path))
-        toInt4(values, packed.subarray(start / 2), factors.subarray(start / INT4_BLOCK))
+      for (const { values, start } of pieces(source, path)) toInt4(values, start, packed, factors)
       return [
-        [name, { type: 'uint8', data: packed, shape: [rows, columns / 2] }],
+        [name, { type: 'uint8', data: packed, shape: [rows / 2, columns] }],
         [`${name}.factors`, { type: 'float32', data: factors, shape: [rows, columns / INT4_BLOCK] }],
       ]
     }
@@ -111,9 +115,9 @@ function toInt8(values: Float32Array, columns: number, whole: Int8Array, factors
 
 /**
  * As ggml's Q4_0: a block's factor is its value of largest magnitude / -8, so that this value is met exactly; an element is
- * factor·(n - 8) with n in 0..15. Two elements a byte, the earlier in the low half.
+ * factor·(n - 8) with n in 0..15. `values` begin at the matrix's element `first`.
  */
-function toInt4(values: Float32Array, packed: Uint8Array, factors: Float32Array): void {
+function toInt4(values: Float32Array, first: number, packed: Uint8Array, factors: Float32Array): void {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (let start = 0; start < values.length; start += INT4_BLOCK) {
     let largest = 0
@@ -125,12 +129,14 @@ function toInt4(values: Float32Array, packed: Uint8Array, factors: Float32Array)
       place = at
     }
     const extreme = values[place] as number
-    factors[start / INT4_BLOCK] = extreme / -8
     const inverse = extreme === 0 ? 0 : -8 / extreme
-    for (let at = start; at < start + INT4_BLOCK; at += 2) {
-      const low = ((values[at] as number) * inverse + 8.5) | 0
-      const high = ((values[at + 1] as number) * inverse + 8.5) | 0
-      packed[at >> 1] = (low > 15 ? 15 : low) | ((high > 15 ? 15 : high) << 4)
+    // A block lies within a row, and a row in one half.
+    const isHigh = first + start >= packed.length
+    const [shift, offset] = isHigh ? [4, first - packed.length] : [0, first]
+    factors[(first + start) / INT4_BLOCK] = extreme / (isHigh ? -8 * 16 : -8)
+    for (let at = start; at < start + INT4_BLOCK; at++) {
+      const whole = ((values[at] as number) * inverse + 8.5) | 0
+      packed[offset + at] = (packed[offset + at] as number) | ((whole > 15 ? 15 : whole) << shift)
     }
   }
 }

@@ -9,7 +9,6 @@ export const OPSET = 21
 export const MICROSOFT_OPS = new Set([
   'MatMulIntegerToFloat',
   'FusedMatMul',
-  'GatherBlockQuantized',
   'QuickGelu',
   'RotaryEmbedding',
 ])

@@ -123,28 +123,35 @@ export function dequantizeRows(whole: Value, factors: Value): Value {
 }
 
 /**
- * Matrix [rows, 2·bytes] from 4-bit numbers n, two a byte, the earlier in the low half: factor · (n - 8), with a factor for
- * each `block` numbers of a row.
+ * Matrix [2·rows, columns] from 4-bit numbers n, two a byte: factor · (n - 8), with a factor for each `block` numbers of a row.
+ * The low halves are the first `rows` rows, the high halves the others, so that nothing need be interleaved. The high halves stay
+ * where they are, as 16·n: their factors come divided by 16.
+ * (com.microsoft's GatherBlockQuantized does it in one, in ONNX Runtime 1.30 in seven times the processor's time.)
  */
 export function dequantize4(packed: Value, factors: Value, block: number): Value {
-  const op = 'GatherBlockQuantized'
-  const [rows, bytes] = packed.shape
-  const known = typeof rows === 'number' && typeof bytes === 'number' && packed.type === 'uint8'
-  needs(op, known && sameShape(factors.shape, [rows, (2 * bytes) / block]), 'factors do not fit', [
+  const op = 'dequantize4'
+  const [rows, columns] = packed.shape
+  const known = typeof rows === 'number' && typeof columns === 'number' && packed.type === 'uint8'
+  needs(op, known && sameShape(factors.shape, [2 * rows, columns / block]), 'factors do not fit', [
     packed,
     factors,
   ])
-  const order = packed.graph.constant(
-    'int32',
-    [rows as number],
-    Int32Array.from({ length: rows as number }, (_, i) => i),
+  const { graph } = packed
+  const [half, width] = [rows as number, columns as number]
+  const blocks = (2 * half * width) / block
+  const sixteen = graph.constant('uint8', [], Uint8Array.of(16))
+  // Whole-number division and product, since CUDA has no operators for bits.
+  const high = mul(div(packed, sixteen), sixteen)
+  const whole = concat([sub(packed, high), high], 0)
+  const zero = new Uint8Array(blocks).fill(8).fill(8 << 4, blocks / 2)
+  const numbers = one(
+    'DequantizeLinear',
+    [reshape(whole, [blocks, block]), reshape(factors, [blocks]), graph.constant('uint8', [blocks], zero)],
+    factors.type,
+    [blocks, block],
+    { axis: int(0) },
   )
-  return one(op, [packed, order, factors], factors.type, [rows as number, 2 * (bytes as number)], {
-    gather_axis: int(0),
-    quantize_axis: int(1),
-    block_size: int(block),
-    bits: int(4),
-  })
+  return reshape(numbers, [2 * half, width])
 }
 
 // ---- products -----------------------------------------------------------------------------------------------------

@@ -37,8 +37,11 @@ export const LEAST_TOKENS = 20_000
 /** Of the rows that both precisions are compared on. */
 const MOST_TOKENS = 512
 const LEAST_COMPARED = 64
-/** SmolLM2-135M has 0.974; where whole channels are lost, layers are far below (docs/performance.md). */
-const LEAST_COSINE = 0.95
+/**
+ * SmolLM2-135M has 0.974 on 512 tokens and 0.898 on 128, and after 100 steps of 128 a loss within 0.2 % of that of `exact`
+ * (docs/performance.md). Where whole channels are lost, layers are far below.
+ */
+const LEAST_COSINE = 0.85
 /** Of the loss of `exact`. */
 const MOST_LOSS_DIFFERENCE = 0.01
 interface ChoosingJob {

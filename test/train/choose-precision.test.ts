@@ -91,7 +91,7 @@ test(
   async () => {
     const { chosen, why, compared } = await choose({ base: withDeadChannel() })
     assert.equal(chosen, 'exact', `${why} ${JSON.stringify(compared)}`)
-    assert.match(why, /wanted are 0\.95 and 1 %$/)
+    assert.match(why, /wanted are 0\.85 and 1 %$/)
   },
 )
 
