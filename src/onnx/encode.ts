@@ -6,12 +6,7 @@ import { ProtobufWriter } from './protobuf.ts'
 /** IR 10 goes with opset 21 (onnx/docs/Versioning.md). */
 const IR_VERSION = 10
 export const OPSET = 21
-export const MICROSOFT_OPS = new Set([
-  'MatMulIntegerToFloat',
-  'FusedMatMul',
-  'QuickGelu',
-  'RotaryEmbedding',
-])
+export const MICROSOFT_OPS = new Set(['MatMulIntegerToFloat', 'FusedMatMul', 'QuickGelu', 'RotaryEmbedding'])
 
 /** Constants of at least this many bytes lie outside the model's bytes: a protobuf may not exceed 2 GiB. */
 const EXTERNAL_BYTES = 1 << 16
