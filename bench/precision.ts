@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { openBaseModel } from '../src/base/open-base-model.ts'
-import { PRECISIONS, type Precision } from '../src/model/precision.ts'
+import { BY_LAYER_PRECISIONS, type Precision } from '../src/model/precision.ts'
 import type { Adapter } from '../src/model/adapter.ts'
 import { adapterWithB } from '../src/train/adapter-with-b.ts'
 import { AdamW } from '../src/train/adamw.ts'
@@ -29,7 +29,7 @@ interface Contestant {
 }
 
 const CONTESTANTS: readonly Contestant[] = [
-  ...PRECISIONS.map((precision) => ({ name: precision, precision, rounded: false })),
+  ...BY_LAYER_PRECISIONS.map((precision) => ({ name: precision, precision, rounded: false })),
   { name: 'exact on 4 bits', precision: 'exact', rounded: true },
 ]
 
@@ -44,7 +44,7 @@ export async function benchPrecision(args: string[]): Promise<void> {
     args,
     options: {
       model: { type: 'string' },
-      mode: { type: 'string', default: PRECISIONS.join() },
+      mode: { type: 'string', default: BY_LAYER_PRECISIONS.join() },
       sequence: { type: 'string', default: '512' },
       steps: { type: 'string', default: '0' },
       threads: { type: 'string', default: '2' },

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { PRECISIONS } from '../src/model/precision.ts'
+import { BY_LAYER_PRECISIONS } from '../src/model/precision.ts'
 import { profileLines, type TraceEvent } from './profile-lines.ts'
 import { trainingSteps } from './training-steps.ts'
 
@@ -26,8 +26,9 @@ export async function benchProfile(args: string[]): Promise<void> {
   })
   const { model } = values
   if (model === undefined) throw new Error('name a model folder or .gguf file with --model')
-  const precision = PRECISIONS.find((known) => known === values.mode)
-  if (!precision) throw new Error(`there is no mode ${values.mode}; name one of ${PRECISIONS.join(', ')}`)
+  const precision = BY_LAYER_PRECISIONS.find((known) => known === values.mode)
+  if (!precision)
+    throw new Error(`there is no mode ${values.mode}; name one of ${BY_LAYER_PRECISIONS.join(', ')}`)
   const [sequence, batch, steps, threads] = [values.sequence, values.batch, values.steps, values.threads].map(Number) as [number, number, number, number] // prettier-ignore
   const profileTo = mkdtempSync(join(tmpdir(), 'temper-profile-'))
   try {

@@ -10,6 +10,7 @@ import { createEngine } from '../src/train/create-engine.ts'
 import { estimateMemory } from '../src/train/estimate-memory.ts'
 import type { Layout } from '../src/train/engine.ts'
 import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
+import { startingLossScale } from '../src/train/loss-scale.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
 import { RandomStream } from '../src/train/random.ts'
 import { openBenchModel } from './shaped-model.ts'
@@ -63,6 +64,7 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     })
     return makeBatch(rows)
   }
+  const lossScale = options.precision === 'fp16' ? startingLossScale().scale : 1
   const opened = performance.now()
   const engine = await createEngine({ calibration: randomBatch(-1), config, weights, adapter, ...options })
   const optimizer = new AdamW(adapter, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 })
@@ -76,10 +78,10 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     const given = randomBatch(step)
     const [start, cpu] = [performance.now(), process.cpuUsage()]
     engine.zeroGradients()
-    const { lossSum, tokens } = await engine.accumulate(given)
+    const { lossSum, tokens } = await engine.accumulate(given, undefined, undefined, lossScale)
     scaleGradients(engine.gradients, 1 / tokens)
-    clipGradients(engine.gradients, 1)
-    optimizer.step(adapter, engine.gradients, 2e-4)
+    const norm = clipGradients(engine.gradients, 1)
+    if (Number.isFinite(norm) || options.precision !== 'fp16') optimizer.step(adapter, engine.gradients, 2e-4)
     loss = lossSum / tokens
     if (step === 0) firstStep = performance.now() / 1000
     else {
@@ -104,6 +106,8 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     start: { startProgram, openModel, readWeights, takeFirstStep },
     loadedMb,
     parameters: modelTensors(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
-    estimatedMb: estimated(config, weights, lora, { sequence, batch, ...options }),
+    ...(options.layout === 'by-layer' && {
+      estimatedMb: estimated(config, weights, lora, { sequence, batch, ...options }),
+    }),
   }
 }

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { ADAPTER_CONFIG_FILE } from '../src/export/read-adapter.ts'
 import type { FineTuneSummary } from '../src/stages/fine-tune-summary.ts'
 import { type ArtifactRef, findArtifact } from '../src/store/artifact.ts'
 import type { Store } from '../src/store/store.ts'
@@ -13,7 +14,9 @@ export async function artifactPlaces(store: Store, result: FineTuneSummary): Pro
     if (first === undefined) return
     places[name] = placeOf(store, others.length === 0 ? first.key : dirname(first.key))
   }
-  await add('adapter', adapter)
+  const trained = (await findArtifact(store, adapter))?.files ?? []
+  // Without an adapter's settings it is a whole model (method full).
+  await add(trained.some(({ name }) => name === ADAPTER_CONFIG_FILE) ? 'adapter' : 'trained', adapter)
   await add('merged', merged)
   if (quantized) await add('gguf', quantized)
   await add('evaluation', evaluation)

@@ -50,7 +50,7 @@ export async function reportEnd(
   for (const [key, place] of Object.entries(places)) {
     terminal.line(`  ${key.padEnd(width)}  ${nearPath(place)}`)
   }
-  if (places.adapter === undefined) {
+  if (places.merged === undefined) {
     terminal.line(
       `The artifacts are not in ${session.storeUri}: the worker has another store; set TEMPER_STORE to it.`,
     )

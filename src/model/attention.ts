@@ -48,11 +48,12 @@ export function attention(setting: AttentionSetting, q: Value, keys: Value, valu
       transB: true,
       alpha: 1 / Math.sqrt(headDim),
     })
-    const weights = o.softmax(masked(o.reshape(scores, [rows, heads, queries, seen])))
+    const weights = o.softmax(masked(o.inType(o.reshape(scores, [rows, heads, queries, seen]), 'float32')))
     rules.set(weights.producer as Node, (_, [g]) => [
       () => o.mul(weights, o.sub(g as Value, sums[block] as Value)),
     ])
-    return o.reshape(o.matmul(o.reshape(weights, [...grouped, seen]), value), [rows, heads, queries, headDim])
+    const shares = o.inType(o.reshape(weights, [...grouped, seen]), value.type)
+    return o.reshape(o.matmul(shares, value), [rows, heads, queries, headDim])
   }
 
   const cut = (value: Value, axis: number): Value[] => inBlocks(value, axis, blocks, blockLength)
@@ -67,7 +68,8 @@ export function attention(setting: AttentionSetting, q: Value, keys: Value, valu
   const output = o.reshape(byToken, [product([rows, length]), heads * headDim])
   rules.set(output.producer as Node, (_, [g]) => {
     const dO = o.reshape(g as Value, byToken.shape)
-    const dots = o.reduceSum(o.mul(dO, o.reshape(output, byToken.shape)), [-1]) // [rows, length, heads, 1]
+    const products = o.mul(o.inType(dO, 'float32'), o.inType(o.reshape(output, byToken.shape), 'float32'))
+    const dots = o.reduceSum(products, [-1]) // [rows, length, heads, 1]
     sums.push(...cut(o.transpose(dots, [0, 2, 1, 3]), 2))
     return [() => dO]
   })

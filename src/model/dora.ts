@@ -24,10 +24,10 @@ interface Decomposed {
  */
 export function doraOutput(decomposed: Decomposed): Value {
   const { base, change, magnitude, bias, keep, rules } = decomposed
-  const norm = keep('norm', rowNorms(decomposed))
+  const norm = keep('norm', rowNorms(decomposed)) // float32, as the magnitude
   rules.set(norm.producer as Node, NO_GRADIENT)
   const whole = keep('out', o.add(base, change))
-  const scaled = o.mul(whole, o.div(magnitude, norm))
+  const scaled = o.mul(whole, o.inType(o.div(magnitude, norm), whole.type))
   return bias ? o.add(scaled, bias) : scaled
 }
 
@@ -35,9 +35,14 @@ export function doraOutput(decomposed: Decomposed): Value {
  * The lengths of the rows of W + s · B · A, [1, out]: the root of |w|² + 2s b·(A w) + s² b·(A Aᵀ b), so that no second matrix of W's size
  * is made.
  */
-function rowNorms({ base, a, b, scale }: Decomposed): Value {
-  const weight = base.producer?.op === 'Gemm' ? base.producer.inputs[1] : undefined
-  if (!weight) throw new Error('DoRA needs the frozen weight as float32')
+function rowNorms({ base, a: halfA, b: halfB, scale }: Decomposed): Value {
+  const given = base.producer?.op === 'Gemm' ? base.producer.inputs[1] : undefined
+  if (!given) throw new Error('DoRA needs the frozen weight as numbers')
+  const [weight, a, b] = [given, halfA, halfB].map((value) => o.inType(value, 'float32')) as [
+    Value,
+    Value,
+    Value,
+  ]
   const squares = o.reduceSumSquare(weight, [1])
   const across = o.reduceSum(o.mul(b, o.gemm(weight, a, { transB: true })), [1])
   const within = o.reduceSum(o.mul(b, o.gemm(b, o.gemm(a, a, { transB: true }))), [1])

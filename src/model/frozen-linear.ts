@@ -2,6 +2,7 @@ import type { Detour, Rule } from '../onnx/gradient-terms.ts'
 import type { DataType, Node, Value } from '../onnx/graph.ts'
 import type { Dim } from '../onnx/dims.ts'
 import * as o from '../onnx/ops.ts'
+import type { ComputeType } from './layer.ts'
 import { INT4_BLOCK, type LinearFormat } from './linear-format.ts'
 
 /** So small that it changes no row's largest value, but keeps a row of zeros from being divided by zero. */
@@ -15,6 +16,8 @@ interface FrozenLinear {
   in: number
   bias: Value | undefined
   format: LinearFormat
+  /** The numbers that the product is computed in: those of x and bias. */
+  compute: ComputeType
   /** Makes the layer's input of this name. */
   input: (name: string, type: DataType, shape: readonly Dim[]) => Value
   /** Receives the nodes whose gradient is computed otherwise than the table says. */
@@ -38,12 +41,14 @@ export class LinearInput {
 /** x [tokens, in] · Wᵀ + bias with the frozen W as storeLinear() lays it out. */
 export function frozenLinear(x: LinearInput, linear: FrozenLinear): Value {
   const { name, out, in: width, bias: c, input } = linear
-  const product = (weight: Value): Value => o.gemm(x.value, weight, { transB: true, c })
+  const product = (weight: Value): Value =>
+    o.gemm(x.value, o.inType(weight, linear.compute), { transB: true, c })
   switch (linear.format) {
     case 'float32':
       return product(input(name, 'float32', [out, width]))
     case 'float16':
-      return product(o.cast(input(name, 'float16', [out, width]), 'float32'))
+    case 'bfloat16':
+      return product(input(name, linear.format, [out, width]))
     case 'int4': {
       const packed = input(name, 'uint8', [out / 2, width])
       const factors = input(`${name}.factors`, 'float32', [out, width / INT4_BLOCK])

@@ -1,9 +1,10 @@
 import { InputError } from '../errors.ts'
-import { halfToNumber } from '../formats/numbers.ts'
+import { bfloat16ToFloat32, halfToNumber } from '../formats/numbers.ts'
 import type { ModelConfig } from './config.ts'
 import { layerWeightName } from './layer-weight-name.ts'
 import { storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
 import { PROJECTIONS, projectionInfo, projectionPath } from './projections.ts'
+import { readBfloat16 } from './read-bfloat16.ts'
 import { readHalf } from './read-half.ts'
 import { smoothedSides, type LayerSmoothing } from './smoothing.ts'
 import type { WeightSource } from './weights.ts'
@@ -13,8 +14,9 @@ export interface FrozenTensor extends StoredTensor {
   data: Float32Array
 }
 
-/** [vocabulary, hidden], in memory in float32 or as halves. */
-export type VocabularyMatrix = FrozenTensor | (StoredTensor & { type: 'float16'; data: Uint16Array })
+/** [vocabulary, hidden], in memory in float32 or in 16 bits. */
+export type VocabularyMatrix =
+  FrozenTensor | (StoredTensor & { type: 'float16' | 'bfloat16'; data: Uint16Array })
 
 /** A base model's weights in memory: the layers' matrices in some format, the vocabulary's in 32 or 16 bits, the rest float32. */
 export interface FrozenWeights {
@@ -103,7 +105,7 @@ function divide(values: Float32Array, by: Float32Array): void {
 /**
  * Reads the weights, checked against the config: InputError names a tensor that is missing or has another shape. An embedding
  * that is not the head is read when it is needed: the source then must stay open. Nothing but a piece of a matrix is ever
- * float32 on its way to another format. The head is float32 where the layers are, else float16.
+ * float32 on its way to another format. The head is float32 or bfloat16 where the layers are, else float16.
  */
 export function loadFrozenWeights(
   config: ModelConfig,
@@ -116,6 +118,7 @@ export function loadFrozenWeights(
     const shape = [vocabularySize, hiddenSize]
     if (linear === 'float32') return read(name, shape)
     checkShape(source, name, shape)
+    if (linear === 'bfloat16') return { type: 'bfloat16', data: readBfloat16(source, name), shape }
     return { type: 'float16', data: readHalf(source, name), shape }
   }
   checkShape(source, EMBEDDING, [vocabularySize, hiddenSize])
@@ -159,8 +162,16 @@ export function vocabularyRows(matrix: VocabularyMatrix, ids: ArrayLike<number>)
   const rows = new Float32Array(ids.length * width)
   for (let i = 0; i < ids.length; i++) {
     const start = (ids[i] as number) * width
-    if (matrix.type === 'float32') rows.set(matrix.data.subarray(start, start + width), i * width)
-    else for (let j = 0; j < width; j++) rows[i * width + j] = halfToNumber(matrix.data[start + j] as number)
+    switch (matrix.type) {
+      case 'float32':
+        rows.set(matrix.data.subarray(start, start + width), i * width)
+        break
+      case 'float16':
+        for (let j = 0; j < width; j++) rows[i * width + j] = halfToNumber(matrix.data[start + j] as number)
+        break
+      case 'bfloat16':
+        rows.set(bfloat16ToFloat32(matrix.data.subarray(start, start + width)), i * width)
+    }
   }
   return rows
 }

@@ -3,6 +3,7 @@ import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import type { ModelConfig } from './config.ts'
+import type { ComputeType } from './layer.ts'
 
 /**
  * The output head in parts, so that neither all logits nor the whole matrix in float32 need ever be held: the vocabulary is
@@ -11,7 +12,7 @@ import type { ModelConfig } from './config.ts'
 export interface HeadParts {
   /** x [N, hidden], final_norm → h. */
   normalise: GraphFunction
-  /** h, head [V, hidden] → logSum [N, 1], the logarithm of the sum of exp(logits), and dh [N, hidden], its gradient by h. */
+  /** h, head [V, hidden] → logSum [N, 1], the logarithm of the sum of exp(logits), and dh [N, hidden], its gradient by h (times `scale`). */
   learn: GraphFunction
   /** h, head → logSum, largest [N, 1] and best int64 [N, 1]: the largest logit and its place in the slice. */
   score: GraphFunction
@@ -21,22 +22,31 @@ export interface HeadParts {
   finish: GraphFunction
 }
 
-export function headParts(config: ModelConfig, type: 'float32' | 'float16' = 'float32'): HeadParts {
+/** `type`: how the head lies in memory. Its products are float32, or where `compute` says so of that type, with their sums in float32. */
+export function headParts(
+  config: ModelConfig,
+  type: ComputeType = 'float32',
+  compute: ComputeType = 'float32',
+): HeadParts {
   const { hiddenSize } = config
   const graph = new Graph()
   const h = graph.input('h', 'float32', ['N', hiddenSize])
   const given = graph.input('head', type, ['V', hiddenSize])
-  const head = type === 'float32' ? given : o.cast(given, 'float32')
-  const logits = o.gemm(h, head, { transB: true })
+  const head = o.inType(given, compute)
+  const logits = o.inType(o.gemm(o.inType(h, compute), head, { transB: true }), 'float32')
   const probabilities = o.softmax(logits)
   // The largest z and the largest P (never below 1/V, so its logarithm is safe) give log Σ exp z without another pass.
   const largest = o.reduceMax(logits, [1])
   const logSum = o.sub(largest, o.log(o.reduceMax(probabilities, [1])))
-  const inputs = new Map(Object.entries({ h, head: given }))
+  // Probabilities below 6e-8 are nothing in float16: there they are scaled before, and so is the gradient.
+  const scale = compute === 'float32' ? undefined : graph.input('scale', 'float32', [])
+  const scaled = o.inType(scale ? o.mul(probabilities, scale) : probabilities, compute)
+  const dh = o.inType(o.matmul(scaled, head), 'float32')
+  const inputs = new Map(Object.entries({ h, head: given, ...(scale && { scale }) }))
   const part = (outputs: Record<string, Value>) => extract(inputs, new Map(Object.entries(outputs)))
   return {
     ...normFunctions(config),
-    learn: part({ logSum, dh: o.matmul(probabilities, head) }),
+    learn: part({ logSum, dh }),
     score: part({ logSum, largest, best: o.argMax(logits) }),
     logits: part({ logits }),
   }
@@ -58,7 +68,7 @@ function normFunctions({ hiddenSize, rmsNormEpsilon }: ModelConfig): Pick<HeadPa
 
 /** The head in one, for rows of the last layer's output that predict a target. */
 export interface HeadFunctions {
-  /** x [N, hidden], labels int64 [N], final_norm, head [vocabulary, hidden] → loss [N, 1] and dx, of the sum of losses. */
+  /** x [N, hidden], labels int64 [N], final_norm, head [vocabulary, hidden] → loss [N, 1] and dx, of the sum of losses (times the input `scale` where products are in 16 bits). */
   train: GraphFunction
   /** … → loss [N, 1] and best int64 [N, 1], the likeliest token. */
   evaluate: GraphFunction
@@ -67,23 +77,28 @@ export interface HeadFunctions {
 }
 
 /** With `labelSmoothing` e, `train` learns (1 - e)·the label + e·the uniform distribution, as transformers' LabelSmoother. */
-export function headFunctions(config: ModelConfig, labelSmoothing = 0): HeadFunctions {
+export function headFunctions(
+  config: ModelConfig,
+  labelSmoothing = 0,
+  compute: ComputeType = 'float32',
+): HeadFunctions {
   const { hiddenSize, vocabularySize } = config
-  const parts = headParts(config)
+  const parts = headParts(config, compute, compute)
   const graph = new Graph()
   const x = graph.input('x', 'float32', ['N', hiddenSize])
   const labels = graph.input('labels', 'int64', ['N'])
   const norm = graph.input('final_norm', 'float32', [hiddenSize])
-  const head = graph.input('head', 'float32', [vocabularySize, hiddenSize])
+  const head = graph.input('head', compute, [vocabularySize, hiddenSize])
+  const scale = compute === 'float32' ? undefined : graph.input('scale', 'float32', [])
   const use = (part: GraphFunction, feeds: Record<string, Value>, output: string): Value =>
     inline(graph, part, new Map(Object.entries(feeds))).get(output) as Value
 
   const h = use(parts.normalise, { x, final_norm: norm }, 'h')
-  const learnt = inline(graph, parts.learn, new Map(Object.entries({ h, head })))
+  const learnt = inline(graph, parts.learn, new Map(Object.entries({ h, head, ...(scale && { scale }) })))
   const scored = inline(graph, parts.score, new Map(Object.entries({ h, head })))
 
   // -log P[label] = log Σ exp z - z_label, and z_label is a product with one row of the head.
-  const labelRows = o.gather(head, labels)
+  const labelRows = o.inType(o.gather(head, labels), 'float32')
   const lossFor = (logSum: Value | undefined, target: Value): Value =>
     o.sub(logSum as Value, o.reduceSum(o.mul(h, target), [1]))
   // The mean of all logits is a product with the mean of the head's rows.
@@ -92,10 +107,12 @@ export function headFunctions(config: ModelConfig, labelSmoothing = 0): HeadFunc
       ? labelRows
       : o.add(
           o.mul(labelRows, o.scalar(labelRows, 1 - labelSmoothing)),
-          o.mul(o.reduceMean(head, [0]), o.scalar(labelRows, labelSmoothing)),
+          o.mul(o.reduceMean(o.inType(head, 'float32'), [0]), o.scalar(labelRows, labelSmoothing)),
         )
   // d loss / d h = P·E - E[label]: shorter by two passes over [N, vocabulary] than what the rules would write.
-  const dx = use(parts.finish, { x, final_norm: norm, dh: o.sub(learnt.get('dh') as Value, target) }, 'dx')
+  const subtracted = scale ? o.mul(target, scale) : target
+  const dh = o.sub(learnt.get('dh') as Value, subtracted)
+  const dx = use(parts.finish, { x, final_norm: norm, dh }, 'dx')
 
   const inputs = new Map(graph.inputs.map((input) => [input.name, input]))
   return {

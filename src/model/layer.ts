@@ -25,9 +25,14 @@ export interface LayerSetting {
   lora: ReadonlyMap<Projection, LoraSetting>
   /** How the frozen matrices are given. */
   linear: LinearFormat
+  /** In which numbers the products are computed; undefined: float32. Norms, softmax, the activation and the residual stream stay float32. */
+  compute?: ComputeType | undefined
   /** Tokens in the key-value cache, for inference. */
   past?: Dim
 }
+
+/** As torch's autocast has it: the numbers of matrix products. */
+export type ComputeType = 'float32' | 'float16' | 'bfloat16'
 
 export interface LoraSetting {
   rank: number
@@ -60,7 +65,7 @@ export interface Layer {
  * dropout, `.keep` uint8 [rows·length, in]. Output y is like x.
  */
 export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
-  const { config, rows, lora } = setting
+  const { config, rows, lora, compute = 'float32' } = setting
   const length = product([setting.blocks, setting.blockLength])
   const { hiddenSize, heads, kvHeads, headDim } = config
   const tokens = product([rows, length])
@@ -79,10 +84,9 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
 
   const x = input('x', 'float32', [tokens, hiddenSize])
   const positions = input('positions', 'int64', [rows, length])
-  const tables = ['cos', 'sin'].map((name) => input(name, 'float32', [setting.tableRows, headDim / 2])) as [
-    Value,
-    Value,
-  ]
+  const tables = ['cos', 'sin'].map((name) =>
+    o.inType(input(name, 'float32', [setting.tableRows, headDim / 2]), compute),
+  ) as [Value, Value]
   const norm = (name: string, value: Value): Value =>
     o.rmsNorm(value, input(name, 'float32', [hiddenSize]), config.rmsNormEpsilon).y
 
@@ -111,13 +115,16 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   }
 
   /** Projections of one input. LoRA's A matrices are joined into one product where no dropout tells their inputs apart. */
-  const project = (name: SmoothedInput, value: Value, projections: readonly Projection[]): Value[] => {
+  const project = (name: SmoothedInput, given: Value, projections: readonly Projection[]): Value[] => {
+    const value = o.inType(given, compute)
     linearInputs.set(name, value)
     const mids = loraMids(name, value, projections)
     const shared = new LinearInput(value)
     return projections.map((projection) => {
       const info = projectionInfo(config, projection)
-      const bias = info.bias ? input(`${projection}.bias`, 'float32', [info.out]) : undefined
+      const bias = info.bias
+        ? o.inType(input(`${projection}.bias`, 'float32', [info.out]), compute)
+        : undefined
       const adapted = lora.get(projection)
       const isDora = adapted?.isDora ?? false
       const base = frozenLinear(shared, {
@@ -125,18 +132,19 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
         name: projection,
         bias: isDora ? undefined : bias,
         format: setting.linear,
+        compute,
         input,
         rules,
       })
       const mid = mids.get(projection)
       if (!mid || !adapted) return base
-      const b = input(`${projection}.lora_B`, 'float32', [info.out, adapted.rank])
+      const b = o.inType(input(`${projection}.lora_B`, 'float32', [info.out, adapted.rank]), compute)
       const change = o.gemm(mid, unsmoothed(b, projection), { transB: true, alpha: adapted.scale })
       if (!isDora) return o.add(base, change)
       return doraOutput({
         base,
         change,
-        a: inputs.get(`${projection}.lora_A`) as Value,
+        a: o.inType(inputs.get(`${projection}.lora_A`) as Value, compute),
         b,
         scale: adapted.scale,
         magnitude: input(`${projection}.lora_magnitude_vector`, 'float32', [1, info.out]),
@@ -156,14 +164,20 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
       return found ? [{ projection, ...found }] : []
     })
     const a = adapted.map(({ projection, rank }) =>
-      smoothed(input(`${projection}.lora_A`, 'float32', [rank, projectionInfo(config, projection).in]), name),
+      smoothed(
+        o.inType(
+          input(`${projection}.lora_A`, 'float32', [rank, projectionInfo(config, projection).in]),
+          compute,
+        ),
+        name,
+      ),
     )
     const [first] = adapted
     if (!first) return new Map()
     if (first.dropout > 0) {
       return new Map(
         adapted.map(({ projection, dropout }, i) => {
-          const mask = o.cast(input(`${projection}.keep`, 'uint8', value.shape), 'float32')
+          const mask = o.cast(input(`${projection}.keep`, 'uint8', value.shape), compute)
           const mid = o.gemm(o.mul(value, mask), a[i] as Value, { transB: true, alpha: 1 / (1 - dropout) })
           return [projection, keep(`${projection}.mid`, mid)]
         }),
@@ -194,7 +208,8 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
     if (!config.queryKeyNorm) return keep(name, rotate(value))
     // Kept before the norm, from which the backward pass has norm and rotation again at little cost.
     const weight = input(`${name}_norm`, 'float32', [headDim])
-    return rotate(o.rmsNorm(keep(name, value), weight, config.rmsNormEpsilon).y)
+    const kept = o.inType(keep(name, value), 'float32')
+    return rotate(o.inType(o.rmsNorm(kept, weight, config.rmsNormEpsilon).y, compute))
   }
   const q = turned('q', byHead(q2, heads))
   const newKeys = turned('k', byHead(k2, kvHeads))
@@ -202,16 +217,20 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   const remembered = (name: string, value: Value): Value =>
     setting.past === undefined
       ? value
-      : o.concat([input(name, 'float32', [rows, kvHeads, setting.past, headDim]), value], 2)
+      : o.concat(
+          [o.inType(input(name, 'float32', [rows, kvHeads, setting.past, headDim]), compute), value],
+          2,
+        )
   const keys = remembered('past_keys', newKeys)
   const values = remembered('past_values', newValues)
   const attended = keep('o', attention({ ...setting, input, rules }, q, keys, values))
   const [projected] = project('o', attended, ['o_proj']) as [Value]
-  const x2 = keep('x2', o.add(x, projected))
+  const x2 = keep('x2', o.add(x, o.inType(projected, 'float32')))
 
   const [gate, up] = project('mlp', norm('post_norm', x2), ['gate_proj', 'up_proj']) as [Value, Value]
   keep('gate', gate)
   keep('up', up)
-  const [down] = project('down', o.mul(o.quickGelu(gate, 1), up), ['down_proj']) as [Value]
-  return { inputs, y: o.add(x2, down), kept, rules, linearInputs, keys, values }
+  const active = o.inType(o.quickGelu(o.inType(gate, 'float32'), 1), compute)
+  const [down] = project('down', o.mul(active, up), ['down_proj']) as [Value]
+  return { inputs, y: o.add(x2, o.inType(down, 'float32')), kept, rules, linearInputs, keys, values }
 }

@@ -1,6 +1,7 @@
 import { InputError } from '../errors.ts'
 import { bitsToFloat32 } from '../formats/numbers.ts'
 import type { DataType, TensorData } from '../onnx/graph.ts'
+import { readBfloat16 } from './read-bfloat16.ts'
 import { readHalf } from './read-half.ts'
 import { pieces } from './read-pieces.ts'
 import type { WeightSource } from './weights.ts'
@@ -10,11 +11,12 @@ import type { WeightSource } from './weights.ts'
  * `int8-products` both sides of every product are whole numbers, forward and backward. Its inputs are smoothed.
  *
  * - `float16`: for bases that are stored in 16 bits. Half of float32.
+ * - `bfloat16`: the same for products in bfloat16, inside a graph only.
  * - `int8`: whole numbers, one float32 factor for each row (each output).
  * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight. A byte holds a number of the first half of the rows
  *   and, in its high bits, one of the second half, whose factors are divided by 16 (dequantize4 in src/onnx/ops.ts).
  */
-export type LinearFormat = 'float32' | 'float16' | 'int8' | 'int8-products' | 'int4'
+export type LinearFormat = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int8-products' | 'int4'
 
 /** Weights that share a factor. What GGUF's 4-bit types use as well. */
 export const INT4_BLOCK = 32
@@ -48,6 +50,8 @@ export function storeLinear(
       return [[name, { type: 'float32', data: source.float32(path), shape }]]
     case 'float16':
       return [[name, { type: 'float16', data: readHalf(source, path), shape }]]
+    case 'bfloat16':
+      return [[name, { type: 'bfloat16', data: readBfloat16(source, path), shape }]]
     case 'int8':
     case 'int8-products': {
       const whole = new Int8Array(rows * columns)

@@ -1,3 +1,5 @@
+import { InputError } from '../errors.ts'
+import type { ComputeType } from './layer.ts'
 import type { KeptTensors } from './layer-functions.ts'
 import type { LinearFormat } from './linear-format.ts'
 import { PROJECTIONS, projectionPath } from './projections.ts'
@@ -6,9 +8,10 @@ import type { WeightSource } from './weights.ts'
 
 /**
  * What a training step trades for what. `exact`: float32 arithmetic. `fast`: int8 products with frozen
- * matrices, forward and backward. `small`: least memory. `qlora`: a 4-bit base.
+ * matrices, forward and backward. `small`: least memory. `qlora`: a 4-bit base. `fp16` and `bf16`: products in 16 bits, in layout whole.
  */
-export const PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
+export const BY_LAYER_PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
+export const PRECISIONS = [...BY_LAYER_PRECISIONS, 'fp16', 'bf16'] as const
 export type Precision = (typeof PRECISIONS)[number]
 
 /** What of a layer is computed again in the backward pass: nothing, what is cheap, or all. */
@@ -68,6 +71,29 @@ function ownPlan(
       return { linear: 'int8', kept: 'nothing', frugal: true }
     case 'qlora':
       return { linear: 'int4', kept: 'float16', frugal: false }
+    case 'fp16':
+    case 'bf16':
+      throw new InputError(
+        `precision ${precision} is made for layout whole, which a GPU runs; choose device cuda or layout whole, or precision exact`,
+      )
+  }
+}
+
+/** In layout whole. InputError where a precision is made for the other. */
+export function wholePlan(precision: Precision): { linear: LinearFormat; compute: ComputeType } {
+  switch (precision) {
+    case 'exact':
+      return { linear: 'float32', compute: 'float32' }
+    case 'fp16':
+      return { linear: 'float16', compute: 'float16' }
+    case 'bf16':
+      return { linear: 'bfloat16', compute: 'bfloat16' }
+    case 'fast':
+    case 'small':
+    case 'qlora':
+      throw new InputError(
+        `precision ${precision} is not made for layout whole; choose layout by-layer, or precision exact`,
+      )
   }
 }
 

@@ -4,6 +4,7 @@ import type { AdapterLayer } from './adapter-layers.ts'
 import type { ModelConfig } from './config.ts'
 import type { Decoder } from './decoder.ts'
 import { decoderTensors } from './decoder-tensors.ts'
+import type { ComputeType } from './layer.ts'
 import { checkTokens, type FrozenWeights } from './frozen-weights.ts'
 import { decodingGraph } from './whole-graph.ts'
 
@@ -12,9 +13,10 @@ export async function createWholeDecoder(
   config: ModelConfig,
   weights: FrozenWeights,
   layers: readonly AdapterLayer[],
+  compute: ComputeType,
   options: SessionOptions,
 ): Promise<Decoder> {
-  const session = await Session.create(decodingGraph({ config, weights, layers }), options)
+  const session = await Session.create(decodingGraph({ config, weights, layers, compute }), options)
   const adapter = layers.flatMap(({ tensors }) =>
     Array.from(tensors.values(), ({ name, shape, data }) => [name, tensor('float32', data, shape)] as const),
   )

@@ -4,6 +4,7 @@ import * as o from '../onnx/ops.ts'
 import type { AdapterLayer } from './adapter-layers.ts'
 import type { ModelConfig } from './config.ts'
 import { decodingLayer } from './decoding-layer.ts'
+import type { ComputeType } from './layer.ts'
 import type { FrozenWeights } from './frozen-weights.ts'
 import { headFunctions } from './head.ts'
 import { layerFunctions } from './layer-functions.ts'
@@ -13,6 +14,8 @@ interface WholeModel {
   config: ModelConfig
   weights: FrozenWeights
   layers: readonly AdapterLayer[]
+  /** In which numbers its products are: those that embedding, head and layers' matrices are stored in. Undefined: float32. */
+  compute?: ComputeType | undefined
 }
 
 /**
@@ -42,7 +45,8 @@ class WholeGraph {
     const tokens = typeof rows === 'string' ? `${rows}*${length}` : length
     const { embedding } = this.#model.weights
     if (embedding.at === 'file') throw new Error('one graph of all needs the embedding in memory')
-    return o.reshape(o.gather(this.constant(embedding.matrix), ids), [tokens, this.#model.config.hiddenSize])
+    const found = o.inType(o.gather(this.constant(embedding.matrix), ids), 'float32')
+    return o.reshape(found, [tokens, this.#model.config.hiddenSize])
   }
 
   common(rows: string | number, length: string, seen = length): Map<string, Value> {
@@ -98,14 +102,14 @@ export interface TrainingGraphOptions {
 
 /**
  * Forward, backward and the adapter's gradients in one: loss [N, 1] and `<adapter tensor>.gradient`. `places` and `labels`
- * int64 [N] say which rows of the last layer's output predict what. Each layer's backward pass starts from the same kept
+ * int64 [N] say which rows of the last layer's output predict what. With products in 16 bits the input `scale` multiplies all gradients. Each layer's backward pass starts from the same kept
  * tensors as in the other layout, and recomputes the rest once its turn has come.
  */
 export function trainingGraph(
   model: WholeModel,
   { dropout, labelSmoothing, noise }: TrainingGraphOptions,
 ): GraphFunction {
-  const { config, layers } = model
+  const { config, layers, compute } = model
   const { linear } = model.weights
   const whole = new WholeGraph(model)
   const { graph } = whole
@@ -113,12 +117,13 @@ export function trainingGraph(
   if (noise) x = o.add(x, graph.input('noise', 'float32', x.shape))
   const common = whole.common(B, S)
   const supervised = ['places', 'labels'].map((name) => graph.input(name, 'int64', ['N'])) as [Value, Value]
+  const scale = compute && compute !== 'float32' ? graph.input('scale', 'float32', []) : undefined
 
   const functions = new Map<string, ReturnType<typeof layerFunctions>>()
   const runs = layers.map((layer, i) => {
     const lora = new Map(Array.from(layer.lora, ([projection, found]) => [projection, { ...found, dropout }]))
     const key = JSON.stringify(Array.from(lora))
-    const found = functions.get(key) ?? layerFunctions({ ...setting, config, lora, linear })
+    const found = functions.get(key) ?? layerFunctions({ ...setting, config, lora, linear, compute })
     functions.set(key, found)
     const feeds = new Map([...common, ...whole.layer(i)])
     for (const [name, value] of found.keeping.inputs)
@@ -133,8 +138,8 @@ export function trainingGraph(
   const [places, labels] = supervised
   const head = inline(
     graph,
-    headFunctions(config, labelSmoothing).train,
-    whole.head().set('x', o.gather(x, places)).set('labels', labels),
+    headFunctions(config, labelSmoothing, compute).train,
+    new Map([...whole.head(), ['x', o.gather(x, places)], ['labels', labels], ...(scale ? [['scale', scale] as const] : [])]), // prettier-ignore
   )
   const gradients = new Map([['loss', head.get('loss') as Value]])
   let dy = o.scatterAddRows(o.zerosLike(x), places, head.get('dx') as Value)
@@ -150,19 +155,19 @@ export function trainingGraph(
 
 /** Forward only: loss [N, 1] and best int64 [N, 1] at `places`, or with `all` the logits [B·S, vocabulary] of every place, or `y.<layer>` of every layer. */
 export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits' | 'activations'): GraphFunction {
-  const { config, layers } = model
+  const { config, layers, compute } = model
   const { linear } = model.weights
   const whole = new WholeGraph(model)
   let x = whole.embedded(B, S)
   const common = whole.common(B, S)
   const outputs = new Map<string, Value>()
   for (const [i, { lora }] of layers.entries()) {
-    const { forward } = layerFunctions({ ...setting, config, lora, linear })
+    const { forward } = layerFunctions({ ...setting, config, lora, linear, compute })
     x = inline(whole.graph, forward, new Map([...common, ...whole.layer(i), ['x', x]])).get('y') as Value
     outputs.set(`y.${i}`, x)
   }
   if (what === 'activations') return whole.finish(outputs)
-  const head = headFunctions(config)
+  const head = headFunctions(config, 0, compute)
   if (what === 'logits') return whole.finish(inline(whole.graph, head.logits, whole.head().set('x', x)))
   const [places, labels] = ['places', 'labels'].map((name) => whole.graph.input(name, 'int64', ['N'])) as [
     Value,
@@ -178,7 +183,7 @@ export function evaluationGraph(model: WholeModel, what: 'loss' | 'logits' | 'ac
  * and `values.<layer>` with the new tokens behind the old.
  */
 export function decodingGraph(model: WholeModel): GraphFunction {
-  const { config, layers } = model
+  const { config, layers, compute } = model
   const { linear } = model.weights
   const whole = new WholeGraph(model)
   const { graph } = whole
@@ -193,10 +198,14 @@ export function decodingGraph(model: WholeModel): GraphFunction {
         `past_${name}`,
         graph.input(`past_${name}.${i}`, 'float32', [1, config.kvHeads, 'P', config.headDim]),
       )
-    const run = inline(graph, decodingLayer(config, layer, linear), feeds)
+    const run = inline(graph, decodingLayer(config, layer, linear, compute), feeds)
     for (const name of ['keys', 'values']) outputs.set(`${name}.${i}`, run.get(name) as Value)
     x = run.get('y') as Value
   }
-  const head = inline(graph, headFunctions(config).logits, whole.head().set('x', o.gather(x, last)))
+  const head = inline(
+    graph,
+    headFunctions(config, 0, compute).logits,
+    whole.head().set('x', o.gather(x, last)),
+  )
   return whole.finish(outputs.set('logits', head.get('logits') as Value))
 }

@@ -24,7 +24,7 @@ export function differentiate(
   const moving = new Set(wrt)
   for (const node of nodes)
     if (rules.get(node) !== NO_GRADIENT && node.inputs.some((input) => input && moving.has(input)))
-      for (const output of node.outputs) if (output.type.startsWith('float')) moving.add(output)
+      for (const output of node.outputs) if (output.type.includes('float')) moving.add(output)
 
   const gradients = new Map(seeds)
   const contribute = (to: Value, contribution: Value): void => {

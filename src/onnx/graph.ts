@@ -1,7 +1,8 @@
 import { formatShape, type Dim, type Shape } from './dims.ts'
 
-export type DataType = 'float32' | 'float64' | 'float16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
-/** float16 is held as the bits of its elements. */
+export type DataType =
+  'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
+/** float16 and bfloat16 are held as the bits of their elements. */
 export type TensorData =
   Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
 

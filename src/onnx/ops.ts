@@ -1,5 +1,13 @@
+import { float32ToBfloat16, float32ToHalf } from '../formats/numbers.ts'
 import { broadcast, formatShape, product, sameShape, sum, type Dim, type Shape } from './dims.ts'
-import { GraphError, type Attribute, type DataType, type Graph, type Value } from './graph.ts'
+import {
+  GraphError,
+  type Attribute,
+  type DataType,
+  type Graph,
+  type TensorData,
+  type Value,
+} from './graph.ts'
 import { shapeTensor } from './shape-tensor.ts'
 
 /**
@@ -55,9 +63,26 @@ function ints(graph: Graph, values: readonly number[]): Value {
 
 /** A scalar of the type of `like`. */
 export function scalar(like: Value, value: number): Value {
-  needs('Constant', like.type === 'float32' || like.type === 'float64', 'a scalar must be float', [like])
-  const data = like.type === 'float64' ? Float64Array.of(value) : Float32Array.of(value)
-  return like.graph.constant(like.type, [], data)
+  needs('Constant', like.type.includes('float'), 'a scalar must be float', [like])
+  return like.graph.constant(like.type, [], scalarData(like.type, value))
+}
+
+function scalarData(type: DataType, value: number): TensorData {
+  switch (type) {
+    case 'float64':
+      return Float64Array.of(value)
+    case 'float16':
+      return float32ToHalf(Float32Array.of(value))
+    case 'bfloat16':
+      return float32ToBfloat16(Float32Array.of(value))
+    case 'float32':
+    case 'int64':
+    case 'int32':
+    case 'int8':
+    case 'uint8':
+    case 'bool':
+      return Float32Array.of(value)
+  }
 }
 
 // ---- element by element -------------------------------------------------------------------------------------------
@@ -105,10 +130,16 @@ export const ELEMENT_TYPES: Record<DataType, number> = {
   bool: 9,
   float16: 10,
   float64: 11,
+  bfloat16: 16,
 }
 
 export function cast(x: Value, type: DataType): Value {
   return one('Cast', [x], type, x.shape, { to: int(ELEMENT_TYPES[type]) })
+}
+
+/** x as numbers of a type: itself where it is of that already. */
+export function inType(x: Value, type: DataType): Value {
+  return x.type === type ? x : cast(x, type)
 }
 
 /** An int8 matrix [rows, columns] with a factor for each row, as numbers. */

@@ -6,6 +6,7 @@ const BYTES: Record<DataType, number> = {
   float32: 4,
   float64: 8,
   float16: 2,
+  bfloat16: 2,
   int64: 8,
   int32: 4,
   int8: 1,

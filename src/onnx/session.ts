@@ -92,6 +92,7 @@ export function profiledAs(name: string, options: SessionOptions): SessionOption
 
 /** A tensor for a session's input; the elements are not copied. */
 export function tensor(type: DataType, data: TensorData, shape: readonly number[]): Tensor {
+  if (type === 'bfloat16') throw new Error('ONNX Runtime for Node takes no bfloat16 from outside of a graph')
   return new Tensor(type, data as Float32Array, shape)
 }
 

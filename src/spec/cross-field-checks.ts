@@ -92,6 +92,16 @@ function trainProblems(train: Fields): Problem[] {
       text: `is ${precision}, which is made for layout by-layer only; choose exact, or by-layer on the CPU`,
     })
   }
+  if (precision === 'bf16' && train['device'] !== 'cuda')
+    problems.push({
+      path: ['spec', 'train', 'precision'],
+      text: 'is bf16, for which the CPU has no kernels; add device: cuda, or choose exact or fast',
+    })
+  if (precision === 'fp16' && !isWhole)
+    problems.push({
+      path: ['spec', 'train', 'precision'],
+      text: 'is fp16, which is made for layout whole only; add device: cuda, or choose exact or fast',
+    })
   if (train['device'] === 'cuda' && layout === 'by-layer')
     problems.push({
       path: ['spec', 'train', 'layout'],

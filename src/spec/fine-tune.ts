@@ -327,10 +327,10 @@ const train = z
         'by-layer: least memory; whole: one graph, fastest on a GPU; auto: whole for device cuda, else by-layer.',
       ),
     precision: z
-      .enum(['auto', 'exact', 'fast', 'small', 'qlora'])
+      .enum(['auto', 'exact', 'fast', 'small', 'qlora', 'fp16', 'bf16'])
       .default('auto')
       .describe(
-        'exact: float32 arithmetic; fast: int8 products with frozen weights, forward and backward; small: least memory; qlora: 4-bit base; auto: fast where rows of the job itself show that its gradients can be trusted, else exact. See docs/performance.md.',
+        'exact: float32 arithmetic; fast: int8 products with frozen weights, forward and backward; small: least memory; qlora: 4-bit base; fp16, bf16: products in 16 bits as autocast has them in torch, fp16 with a dynamic loss scale, for device cuda; auto: fast where rows of the job itself show that its gradients can be trusted, else exact. See docs/performance.md.',
       ),
     gradientCheckpointing: z
       .enum(['auto', 'none', 'selective', 'full'])

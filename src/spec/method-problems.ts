@@ -22,6 +22,9 @@ export function methodProblems(train: Record<string, unknown>): Problem[] {
     ...LORA_FIELDS.filter((field) => train[field] !== undefined).map((field) =>
       problem(field, 'is of an adapter, which method full has none of; delete it, or write method: lora'),
     ),
+    ...(precision === 'fp16' || precision === 'bf16'
+      ? [problem('precision', `is ${precision}, where method full is made for float32 only; choose exact, or write method: lora`)] // prettier-ignore
+      : []),
     ...(precision === 'fast' || precision === 'small' || precision === 'qlora'
       ? [
           problem(

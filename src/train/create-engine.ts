@@ -4,7 +4,8 @@ import { InputError } from '../errors.ts'
 import { calibrate } from '../model/calibrate.ts'
 import { causalBlocks } from '../model/causal-blocks.ts'
 import { embed, layerWeights, loadFrozenWeights } from '../model/frozen-weights.ts'
-import { fullPlan, precisionPlan, type PrecisionPlan } from '../model/precision.ts'
+import type { ComputeType } from '../model/layer.ts'
+import { fullPlan, precisionPlan, type PrecisionPlan, wholePlan } from '../model/precision.ts'
 import { trainedWeights } from '../model/trained-weights.ts'
 import { executionProviders } from '../onnx/device.ts'
 import { tensor, type SessionOptions } from '../onnx/session.ts'
@@ -50,7 +51,7 @@ async function loraEngine(options: EngineOptions, adapter: Adapter | undefined):
     trains: 'adapter',
     loraDropout: adapter?.config.loraDropout ?? 0,
   }
-  const plan = planOf(options)
+  const { compute, ...plan } = planOf(options)
   const smoothing = plan.linear === 'int8-products' ? await findSmoothing(options) : undefined
   const weights = loadFrozenWeights(config, options.weights, {
     linear: plan.linear,
@@ -61,7 +62,7 @@ async function loraEngine(options: EngineOptions, adapter: Adapter | undefined):
     case 'by-layer':
       return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
     case 'whole':
-      return new WholeEngine(config, weights, parts, sessionOptions(options, plan), regularization)
+      return new WholeEngine(config, weights, parts, compute, sessionOptions(options, plan), regularization)
   }
 }
 
@@ -87,12 +88,15 @@ async function findSmoothing({ config, weights, calibration, threads }: EngineOp
   })
 }
 
-function planOf({ config, weights, layout, precision, checkpointing }: EngineOptions): PrecisionPlan {
-  if (precision === undefined || (layout === 'whole' && precision === 'exact'))
-    return { linear: 'float32', kept: 'float32', frugal: false }
-  if (layout === 'whole')
-    throw new InputError(
-      `precision ${precision} is not made for layout whole; choose layout by-layer, or precision exact`,
-    )
-  return precisionPlan(precision, config, weights, checkpointing)
+function planOf(options: EngineOptions): PrecisionPlan & { compute: ComputeType } {
+  const { config, weights, layout, device, precision, checkpointing } = options
+  if (layout === 'whole') {
+    if (precision === 'bf16' && device !== 'cuda')
+      throw new InputError('precision bf16 has no kernels on the CPU; choose device cuda, or precision exact')
+    return { ...wholePlan(precision ?? 'exact'), kept: 'float32', frugal: false }
+  }
+  const plan: PrecisionPlan = precision
+    ? precisionPlan(precision, config, weights, checkpointing)
+    : { linear: 'float32', kept: 'float32', frugal: false }
+  return { ...plan, compute: 'float32' }
 }

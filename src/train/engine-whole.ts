@@ -1,5 +1,6 @@
 import type { Tensor } from 'onnxruntime-node'
 import type { AdapterLayer } from '../model/adapter-layers.ts'
+import type { ComputeType } from '../model/layer.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { Decoder } from '../model/decoder.ts'
 import { checkTokens, type FrozenWeights } from '../model/frozen-weights.ts'
@@ -30,6 +31,7 @@ export class WholeEngine implements Engine {
   readonly #weights: FrozenWeights
   readonly #layers: readonly AdapterLayer[]
   readonly #loraDropout: number
+  readonly #compute: ComputeType
   readonly #sums: GradientSums
   readonly #regularization: Regularization
   readonly #sessions = new Map<Kind, Promise<Session>>()
@@ -38,12 +40,14 @@ export class WholeEngine implements Engine {
     config: ModelConfig,
     weights: FrozenWeights,
     { trained, layers, loraDropout }: TrainedParts,
+    compute: ComputeType,
     options: SessionOptions,
     regularization: Regularization,
   ) {
     this.#regularization = regularization
     this.trained = trained
     this.#loraDropout = loraDropout
+    this.#compute = compute
     this.#config = config
     this.#options = options
     this.#weights = weights
@@ -63,8 +67,11 @@ export class WholeEngine implements Engine {
     batch: Batch,
     progress?: (layer: number) => void,
     dropout?: DropoutCounters,
+    lossScale = 1,
   ): Promise<TokenLoss> {
     const supervised = supervisedRows(batch)
+    // torch scales the mean of the losses.
+    const scale = this.#compute === 'float32' ? 1 : lossScale / Math.max(1, supervised.places.length)
     const probability = dropout ? this.#loraDropout : 0
     const masks: [string, Tensor][] =
       dropout && probability > 0
@@ -80,8 +87,10 @@ export class WholeEngine implements Engine {
     const outputs = await this.#run(masks.length > 0 ? 'regularized' : 'train', batch, [
       ...supervisedTensors(supervised),
       ...masks,
+      ['scale', tensor('float32', Float32Array.of(scale), [])],
     ])
-    for (const name of this.gradients.keys()) this.#sums.add(name, outputs.get(`${name}.gradient`))
+    for (const name of this.gradients.keys())
+      this.#sums.add(name, outputs.get(`${name}.gradient`), 1 / Math.fround(scale))
     progress?.(this.#config.layers)
     return { lossSum: sumOf(outputs.get('loss')), tokens: supervised.places.length }
   }
@@ -107,7 +116,7 @@ export class WholeEngine implements Engine {
   }
 
   decoder(): Promise<Decoder> {
-    return createWholeDecoder(this.#config, this.#weights, this.#layers, this.#options)
+    return createWholeDecoder(this.#config, this.#weights, this.#layers, this.#compute, this.#options)
   }
 
   async dispose(): Promise<void> {
@@ -134,7 +143,12 @@ export class WholeEngine implements Engine {
   }
 
   #graph(kind: Kind) {
-    const model = { config: this.#config, weights: this.#weights, layers: this.#layers }
+    const model = {
+      config: this.#config,
+      weights: this.#weights,
+      layers: this.#layers,
+      compute: this.#compute,
+    }
     const { labelSmoothing, neftuneNoiseAlpha } = this.#regularization
     switch (kind) {
       case 'train':

@@ -38,8 +38,14 @@ export interface Engine {
   /**
    * Forward and backward of one micro-batch. `progress` is called with 1..layers after each layer, forward and backward.
    * Without `dropout` nothing is dropped and no noise added, whatever the adapter's lora_dropout and NEFTune's alpha. A non-finite loss is returned as it is.
+   * `lossScale`: for precision fp16, by how much the mean loss is larger while gradients flow back. They come out as without it, or not finite.
    */
-  accumulate(batch: Batch, progress?: (layer: number) => void, dropout?: DropoutCounters): Promise<TokenLoss>
+  accumulate(
+    batch: Batch,
+    progress?: (layer: number) => void,
+    dropout?: DropoutCounters,
+    lossScale?: number,
+  ): Promise<TokenLoss>
   zeroGradients(): void
   /** Forward only. `correct`: targets that are the model's first choice. */
   evaluate(batch: Batch): Promise<TokenLoss & { correct: number }>

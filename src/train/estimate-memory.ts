@@ -148,6 +148,7 @@ function matrixBytes(rows: number, columns: number, linear: LinearFormat): numbe
     case 'float32':
       return rows * columns * 4
     case 'float16':
+    case 'bfloat16':
       return rows * columns * 2
     case 'int8':
     case 'int8-products':

@@ -10,12 +10,12 @@ export class GradientSums {
     this.sums = new Map(Array.from(tensors, ([name, { data }]) => [name, new Float32Array(data.length)]))
   }
 
-  add(name: string, gradient: Tensor | undefined): void {
+  add(name: string, gradient: Tensor | undefined, factor = 1): void {
     const sum = this.sums.get(name)
     const data = gradient?.data as Float32Array | undefined
     if (!sum || !data || sum.length !== data.length)
       throw new Error(`the gradient of ${name} has not its size`)
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (data[i] as number)
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (data[i] as number)
   }
 
   zero(): void {

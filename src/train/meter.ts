@@ -50,7 +50,7 @@ export class Meter {
       ...this.#last,
       loss,
       learningRate,
-      gradientNorm,
+      ...(gradientNorm !== undefined && { gradientNorm }),
       secondsLeft: perStep * (this.#plan.steps - step),
       ...(elapsed > 0 && { tokensPerSecond: (trainedTokens - this.#start.tokens) / elapsed }),
     }

@@ -3,11 +3,14 @@ import type { LogLine } from './child-protocol.ts'
 import type { NamedRows } from './batches.ts'
 import type { Engine } from './engine.ts'
 import { differences, type Environment } from './environment.ts'
+import { startingLossScale } from './loss-scale.ts'
+import type { TrainSettings } from './train-settings.ts'
 import type { TrainingRecord, TrainingState } from './training-state.ts'
 
 interface StartingJob {
   engine: Engine
   rows: NamedRows
+  settings: Pick<TrainSettings, 'precision'>
   environment: Environment
   resumeFrom: TrainingState | undefined
   precision?: TrainingRecord['precision']
@@ -16,7 +19,7 @@ interface StartingJob {
 
 /** The record to go on from; puts a resumed state's adapter into the engine. */
 export function startingRecord(
-  { engine, rows, environment, resumeFrom, precision, log }: StartingJob,
+  { engine, rows, settings, environment, resumeFrom, precision, log }: StartingJob,
   schedule: TrainingRecord['schedule'],
 ): TrainingRecord {
   if (!resumeFrom)
@@ -29,6 +32,7 @@ export function startingRecord(
       unflushed: [],
       metrics: [],
       schedule,
+      ...(settings.precision === 'fp16' && { lossScale: startingLossScale() }),
       rows: rows.count,
       environment,
       ...(precision && { precision }),

@@ -4,13 +4,14 @@ import type { Batch } from './batch.ts'
 import { type NamedRows, packedBatchOf, tokensOf } from './batches.ts'
 import type { Engine } from './engine.ts'
 import { clipGradients, scaleGradients } from './gradient-clipping.ts'
+import { LEAST_LOSS_SCALE } from './loss-scale.ts'
 import type { StepPlan } from './step-plan.ts'
 
 export interface StepResult {
   /** Mean over the step's targets, in nats. */
   loss: number
-  /** Before clipping. */
-  gradientNorm: number
+  /** Before clipping. Undefined: the gradient was not finite at this loss scale, and the optimizer has not moved. */
+  gradientNorm: number | undefined
   /** Padding not counted. */
   tokens: number
   /** Targets: the tokens that the loss counts. */
@@ -25,6 +26,8 @@ export interface StepContext {
   /** What the plan counts: the rows of each pack, one where there is no packing. */
   packs: readonly (readonly number[])[]
   settings: { maxGradNorm: number; seed: number }
+  /** Of precision fp16. */
+  lossScale?: number | undefined
   signal: AbortSignal
   report: (microBatch: number, layer: number) => void
 }
@@ -41,7 +44,7 @@ const LAYERS_NAMED = 5
 export async function trainStep(
   step: number,
   learningRate: number,
-  { engine, optimizer, plan, rows, packs, settings, signal, report }: StepContext,
+  { engine, optimizer, plan, rows, packs, settings, lossScale, signal, report }: StepContext,
 ): Promise<StepResult | undefined> {
   engine.zeroGradients()
   const stepRows: string[] = []
@@ -56,7 +59,7 @@ export async function trainStep(
       numbers.map((pack) => packs[pack] as readonly number[]),
     )
     const counters = { seed: settings.seed, step, microBatch }
-    const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), counters)
+    const result = await engine.accumulate(batch, (layer) => report(microBatch, layer), counters, lossScale)
     if (!Number.isFinite(result.lossSum))
       throw notFinite('loss', step, batch.rowIds, await engine.largestActivations(batch))
     stepRows.push(...batch.rowIds)
@@ -68,10 +71,13 @@ export async function trainStep(
   }
   scaleGradients(engine.gradients, 1 / targets)
   const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm)
+  const result = { loss: lossSum / targets, tokens, targets }
+  if (!Number.isFinite(gradientNorm) && lossScale !== undefined && lossScale > LEAST_LOSS_SCALE)
+    return { ...result, gradientNorm: undefined }
   if (!Number.isFinite(gradientNorm))
     throw notFinite('gradient', step, stepRows, lastBatch ? await engine.largestActivations(lastBatch) : [])
   optimizer.step(engine.trained, engine.gradients, learningRate)
-  return { loss: lossSum / targets, gradientNorm, tokens, targets }
+  return { ...result, gradientNorm }
 }
 
 function notFinite(

@@ -8,6 +8,7 @@ import type { Engine } from './engine.ts'
 import type { PrecisionChoice } from './choose-precision.ts'
 import type { Environment } from './environment.ts'
 import { type EvaluateNow, Evaluations } from './evaluations.ts'
+import { nextLossScale } from './loss-scale.ts'
 import { Meter } from './meter.ts'
 import { isMetricSchedule } from './metric-schedule.ts'
 import { packRows } from './pack-rows.ts'
@@ -152,12 +153,19 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
     rescue.keep(optimizer.state, evaluations.best)
     const learningRate = rate() * rescue.rateFactor
     const report = (microBatch: number, layer: number) => meter.report('train', microBatch, layer)
-    const parts = { engine, optimizer, plan, rows, packs, settings, signal, report }
+    const lossScale = record.lossScale?.scale
+    const parts = { engine, optimizer, plan, rows, packs, settings, lossScale, signal, report }
     const outcome = await trainStep(record.step, learningRate, parts).catch(nonFinite)
     checkpointer.throwIfFailed()
     if (outcome instanceof NonFiniteError) {
       await goOnWith(rescue.afterNonFinite(outcome, record.step))
     } else if (outcome) {
+      if (outcome.gradientNorm === undefined)
+        log({
+          level: 'info',
+          message: 'a step left out: its gradient was not finite at this loss scale, which is halved',
+          fields: { step: record.step + 1, lossScale: lossScale ?? 1 },
+        })
       advance(record, outcome, learningRate, plan, meter.seconds(), settings.loggingSteps)
       meter.stepDone(outcome, learningRate)
       const good = rescue.afterStep(outcome.loss)
@@ -211,13 +219,16 @@ function advance(
   record.firstLoss ??= loss
   record.lastLoss = loss
   record.unflushed.push(loss)
+  const { lossScale } = record
+  if (lossScale) record.lossScale = nextLossScale(lossScale, gradientNorm !== undefined)
   if (record.step % loggingSteps !== 0 && record.step < plan.steps) return
   record.metrics.push({
     step: record.step,
     epoch: plan.epochAt(record.step),
     loss: record.unflushed.reduce((sum, value) => sum + value, 0) / record.unflushed.length,
     learningRate,
-    gradientNorm,
+    ...(gradientNorm !== undefined && { gradientNorm }),
+    ...(lossScale && { lossScale: lossScale.scale }),
     trainedTokens: record.trainedTokens,
     seconds,
   })

@@ -29,7 +29,10 @@ const metricLine = z.object({
   /** Mean over the steps since the line before. */
   loss: z.number(),
   learningRate: z.number(),
-  gradientNorm: z.number(),
+  /** Missing where the gradient was not finite, so that fp16 left the step out. */
+  gradientNorm: z.number().optional(),
+  /** Of precision fp16, before the step. */
+  lossScale: z.number().optional(),
   trainedTokens: z.int(),
   /** Of training, over all attempts that count. */
   seconds: z.number(),
@@ -56,6 +59,8 @@ const trainingRecord = z.object({
   evaluation: evaluationRecord.optional(),
   /** Of a schedule that follows evaluations. */
   metricSchedule: metricScheduleState.optional(),
+  /** Of precision fp16. */
+  lossScale: z.object({ scale: z.number(), finiteSteps: z.int(), skippedSteps: z.int() }).optional(),
   /** Rows of the data set: with the seed and the step, the data position. */
   rows: z.int(),
   environment: z.object({
@@ -190,7 +195,9 @@ export async function readState(dir: string, expected: Trained): Promise<Trainin
     }
     const adapter = new Map<string, { shape: readonly number[]; data: Float32Array }>()
     const { skipped } = record.rescue
-    const stepsTaken = record.step - skipped.filter((step) => step < record.step).length
+    const leftOut =
+      skipped.filter((step) => step < record.step).length + (record.lossScale?.skippedSteps ?? 0)
+    const stepsTaken = record.step - leftOut
     const moments: AdamWState = { step: stepsTaken, first: new Map(), second: new Map() }
     const best = new Map<string, Float32Array>()
     for (const [name, { shape }] of expected.tensors) {

@@ -90,6 +90,7 @@ test('saved and read again between two steps, the end is the same bit for bit', 
   const job = {
     engine: linearEngine(),
     rows: linearRows(1),
+    settings: trainSettings(),
     environment: thisEnvironment(trainSettings()),
     resumeFrom: undefined,
     log: () => {},

@@ -7,7 +7,8 @@ import type { Engine, Layout } from '../../src/train/engine.ts'
 import { RandomStream } from '../../src/train/random.ts'
 import { readStartAdapter } from '../../scripts/golden-files.ts'
 
-export type TinyName = 'tiny-qwen2' | 'tiny-llama' | 'tiny-qwen2-dora' | FullName
+export type TinyName =
+  'tiny-qwen2' | 'tiny-llama' | 'tiny-qwen2-dora' | 'tiny-qwen3' | 'tiny-llama3-rope' | FullName
 /** Those with golden values of all weights. */
 export type FullName = 'tiny-qwen2-full' | 'tiny-llama-full' | 'tiny-qwen3-full'
 

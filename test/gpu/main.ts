@@ -21,6 +21,6 @@ if (problems.length > 0) {
   const run = (args: string[]): boolean =>
     spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status === 0
   const tests = globSync('test/gpu/*.gpu.ts', { cwd: root })
-  const bench = ['bench/main.ts', 'train', '--model', 'qwen2.5-0.5b', '--layout', 'whole', '--device', 'cuda', '--json'] // prettier-ignore
+  const bench = ['bench/main.ts', 'train', '--model', 'qwen2.5-0.5b', '--layout', 'whole', '--device', 'cuda', '--mode', 'exact,fp16,bf16', '--json'] // prettier-ignore
   if (!run(['--test', ...tests]) || !run(bench)) process.exitCode = 1
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { openBaseModel } from '../../src/base/open-base-model.ts'
 import { adapterLayers } from '../../src/model/adapter-layers.ts'
 import { loadFrozenWeights } from '../../src/model/frozen-weights.ts'
+import type { ComputeType } from '../../src/model/layer.ts'
 import type { LinearFormat } from '../../src/model/linear-format.ts'
 import { decodingGraph, evaluationGraph, trainingGraph } from '../../src/model/whole-graph.ts'
 import { MICROSOFT_OPS, OPSET } from '../../src/onnx/encode.ts'
@@ -47,18 +48,19 @@ function missing(node: Node): string[] {
   ]
 }
 
-function graphsOf(name: string, linear: LinearFormat): GraphFunction[] {
+function graphsOf(name: string, linear: LinearFormat, compute: ComputeType): GraphFunction[] {
   const dir = new URL(`../fixtures/golden/${name}`, import.meta.url).pathname
   const { config, weights: source, close } = openBaseModel(dir)
   const adapter = readStartAdapter(dir)
   const load = (format: LinearFormat) =>
     loadFrozenWeights(config, source, { linear: format, wholeEmbedding: true })
-  // Embedding and head are float32 in the whole graph, whatever the layers are.
-  const { embedding, head } = load('float32')
+  // Embedding and head are of the products' type in the whole graph, whatever the layers are.
+  const { embedding, head } = load(compute)
   const model = {
     config,
     weights: { ...load(linear), embedding, head },
     layers: adapterLayers(config, adapter),
+    compute,
   }
   close()
   return [
@@ -70,10 +72,18 @@ function graphsOf(name: string, linear: LinearFormat): GraphFunction[] {
   ].map(fuse)
 }
 
-for (const linear of ['float32', 'float16', 'int4'] as const)
-  test(`whole graphs on ${linear} matrices: CUDA has a kernel for every operator and type`, () => {
-    for (const name of ['tiny-qwen2', 'tiny-llama', 'tiny-qwen3'])
-      for (const { graph } of graphsOf(name, linear)) {
+for (const [linear, compute] of [
+  ['float32', 'float32'],
+  ['float16', 'float32'],
+  ['int4', 'float32'],
+  ['float16', 'float16'],
+  ['bfloat16', 'bfloat16'],
+] as const)
+  test(`whole graphs on ${linear} matrices, products in ${compute}: CUDA has a kernel for every operator and type`, () => {
+    for (const name of ['tiny-qwen2', 'tiny-llama', 'tiny-qwen3', 'tiny-qwen2-dora'])
+      for (const { graph } of graphsOf(name, linear, compute)) {
+        const products = graph.nodes.filter(({ op }) => op === 'Gemm')
+        assert.ok(products.some(({ outputs }) => outputs[0]?.type === compute))
         assert.ok(graph.nodes.length > 50)
         assert.deepEqual(new Set(graph.nodes.flatMap(missing)), new Set())
       }

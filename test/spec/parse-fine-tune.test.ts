@@ -329,6 +329,16 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     want: /train\.precision: is fast, which is made for layout by-layer only; choose exact, or by-layer on the CPU/,
   },
   {
+    name: 'bfloat16 on a CPU',
+    fields: { train: { precision: 'bf16' } },
+    want: /train\.precision: is bf16, for which the CPU has no kernels; add device: cuda/,
+  },
+  {
+    name: 'float16 layer by layer',
+    fields: { train: { precision: 'fp16' } },
+    want: /train\.precision: is fp16, which is made for layout whole only; add device: cuda/,
+  },
+  {
     name: 'an adapter of all weights',
     fields: { train: { method: 'full', learningRate: 2e-5, r: 8, useDora: true } },
     want: /train\.r: is of an adapter, which method full has none of; delete it, or write method: lora\n.*train\.useDora: is of an adapter/,

@@ -3,11 +3,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { artifactPlaces } from '../../cli/artifact-places.ts'
 import { openBaseModel } from '../../src/base/open-base-model.ts'
 import { InputError, TransientError } from '../../src/errors.ts'
 import { parseFineTune } from '../../src/spec/parse-fine-tune.ts'
 import { clean } from '../../src/stages/clean.ts'
 import { evaluate } from '../../src/stages/evaluate.ts'
+import type { FineTuneSummary } from '../../src/stages/fine-tune-summary.ts'
 import { merge } from '../../src/stages/merge.ts'
 import { openInput } from '../../src/stages/open-input.ts'
 import { publish } from '../../src/stages/publish.ts'
@@ -102,6 +104,9 @@ test('all stages with method full: evaluated, rounded to the job’s format, qua
   const card = await readFile(join(place, 'README.md'), 'utf8')
   assert.match(card, /fine-tuned in all its weights by Temper/)
   assert.doesNotMatch(card, /loraAlpha|\[lora/)
+
+  const places = await artifactPlaces((await next()).store, { artifacts } as FineTuneSummary)
+  assert.deepEqual(Object.keys(places), ['trained', 'merged', 'gguf', 'evaluation'])
 
   // What is published are the trained weights in 16 bits, and what was trained differs everywhere from the base.
   const [was, is, trained] = [model, place, (await openInput(await next(), adapter)).dir].map(openBaseModel)

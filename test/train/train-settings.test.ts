@@ -21,6 +21,7 @@ test('a GPU trains in layout whole, a CPU by layer; a job on the CPU is known by
   assert.equal(cpu.layout, 'by-layer')
   assert.ok(!('device' in cpu))
   assert.equal(resolveTrainSettings(specOf({ layout: 'whole' }), 64).layout, 'whole')
+  assert.equal(resolveTrainSettings(specOf({ device: 'cuda', precision: 'bf16' }), 64).precision, 'bf16')
 })
 
 test('from a CPU to a GPU, or back, is another environment', () => {
