@@ -33,6 +33,7 @@ test('both families are parsed, rope in either spelling', () => {
     queryKeyNorm: false,
     attentionBias: { qkv: true, output: false },
     bosTokenId: 1,
+    padTokenId: 0,
     eosTokenIds: [2, 5],
   })
   const old = {
