@@ -5,6 +5,7 @@ import type { FrozenWeights, VocabularyMatrix } from '../../src/model/frozen-wei
 import { headSlices } from '../../src/model/head-slices.ts'
 import { parseModelConfig } from '../../src/model/parse-config.ts'
 import { tensor } from '../../src/onnx/session.ts'
+import { HeadGradients } from '../../src/train/head-gradients.ts'
 import { HeadRunner } from '../../src/train/head-runner.ts'
 import { RandomStream } from '../../src/train/random.ts'
 import { readJsonFile } from '../../src/formats/json-file.ts'
@@ -94,6 +95,54 @@ test('a vocabulary in slices gives the loss and the gradient of all of it at onc
     await again.dispose()
     assert.ok(Math.abs(part.lossSum - loss) < 1e-3, `${part.lossSum}, wanted ${loss}`)
     assert.ok(lossSum > part.lossSum)
+  }
+})
+
+/** Cross-entropy's gradients by the head and by the final norm in float64, summed over all rows. */
+function weightGradients(smoothing: number) {
+  const head = new Float64Array(VOCABULARY * WIDTH)
+  const finalNorm = new Float64Array(WIDTH)
+  for (let row = 0; row < ROWS; row++) {
+    const input = Array.from(x.subarray(row * WIDTH, (row + 1) * WIDTH))
+    const inverse = 1 / Math.sqrt(input.reduce((sum, v) => sum + v * v, 0) / WIDTH + EPSILON)
+    const n = input.map((v) => v * inverse)
+    const h = n.map((v, i) => v * (norm[i] as number))
+    const logits = new Float64Array(VOCABULARY)
+    let sum = 0
+    for (let token = 0; token < VOCABULARY; token++) {
+      for (let i = 0; i < WIDTH; i++)
+        logits[token] = (logits[token] as number) + (h[i] as number) * (values[token * WIDTH + i] as number)
+      sum += Math.exp(logits[token] as number)
+    }
+    for (let token = 0; token < VOCABULARY; token++) {
+      const target = smoothing / VOCABULARY + (token === labels[row] ? 1 - smoothing : 0)
+      const weight = Math.exp(logits[token] as number) / sum - target
+      for (let i = 0; i < WIDTH; i++) {
+        const at = token * WIDTH + i
+        head[at] = (head[at] as number) + weight * (h[i] as number)
+        finalNorm[i] = (finalNorm[i] as number) + weight * (values[at] as number) * (n[i] as number)
+      }
+    }
+  }
+  return { head, finalNorm }
+}
+
+test('where they are trained, head and final norm get the gradients of all rows and slices together', async () => {
+  const smoothing = 0.1
+  const sums = { head: new Float32Array(VOCABULARY * WIDTH), finalNorm: new Float32Array(WIDTH) }
+  const head = matrixOf('float32')
+  const finalNorm = { type: 'float32' as const, data: norm, shape: [WIDTH] }
+  const weights: FrozenWeights = { embedding: { at: 'memory', matrix: head }, linear: 'float32', layers: [], finalNorm, head } // prettier-ignore
+  const options = { threads: 1, frugal: true }
+  const gradients = new HeadGradients(config, weights, sums, smoothing, options)
+  const trained = new HeadRunner(config, weights, options, smoothing, gradients)
+  await trained.train(tensor('float32', x, [ROWS, WIDTH]), supervised)
+  await trained.dispose()
+  const want = weightGradients(smoothing)
+  for (const name of ['head', 'finalNorm'] as const) {
+    const largest = want[name].reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+    const error = sums[name].reduce((most, value, i) => Math.max(most, Math.abs(value - (want[name][i] as number))), 0) // prettier-ignore
+    assert.ok(error < 1e-4 * largest, `${name}: ${error} of ${largest}`)
   }
 })
 
