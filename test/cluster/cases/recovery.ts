@@ -17,8 +17,11 @@ import { type Surroundings, seconds } from '../surroundings.ts'
 import { TrainingWatch } from '../watch-training.ts'
 
 const NAME = 'recovery'
-const STEPS = 4000
-const TRAIN = { maxSteps: STEPS, checkpoint: { everySteps: 100, everySeconds: 60, keepLast: 2 } }
+/** More than are computed until the last disturbance. */
+const trainOf = (disturbances: number) => ({
+  maxSteps: 300 + 600 * disturbances,
+  checkpoint: { everySteps: 100, everySeconds: 60, keepLast: 2 },
+})
 /** Steps of an attempt before it is disturbed: there is something to lose. */
 const DISTURB_AFTER = 150
 /** Stages after the training. */
@@ -70,7 +73,7 @@ async function recover(
   const undisturbed = await undisturbedAdapter(place, say)
   const installation = await Installation.prepare(place, name)
   await installation.install()
-  await installation.apply(fineTune(NAME, TRAIN))
+  await installation.apply(fineTune(NAME, trainOf(place.disturbances)))
   const { status } = await installation.until(NAME, 'its workflow', ({ status }) =>
     Boolean(status?.workflowId),
   )
@@ -142,7 +145,7 @@ function undisturbedAdapter(place: Surroundings, say: (line: string) => void): P
     const installation = await Installation.prepare(place, 'undisturbed')
     await installation.install()
     const began = performance.now()
-    await installation.apply(fineTune(NAME, TRAIN))
+    await installation.apply(fineTune(NAME, trainOf(place.disturbances)))
     await installation.complete(NAME)
     say(`the undisturbed job: ${seconds(began)}`)
     const digest = await adapterOf(installation.store)
