@@ -30,7 +30,7 @@ export function recoverySection(times: readonly RecoveryTime[]): string {
 
 Written by \`npm run test:cluster -- --report\`: two nodes with a real kubelet each, on one machine of ${cpus().length} cores
 whose load was ${at(loads, 0).toFixed(0)} to ${at(loads, 1).toFixed(0)}; ${new Date().toISOString().slice(0, 10)}. One worker in
-the fleet, all of the chart's values its defaults. From the disturbance to the first step that was computed after it, in seconds;
+the fleet; the controller and the workers of the other stages may be on the node that is lost. From the disturbance to the first step that was computed after it, in seconds;
 after all of them the adapter is the undisturbed one bit for bit.
 
 | disturbance | times | median | p95 | max | steps again (median / max) |
