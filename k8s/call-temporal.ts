@@ -11,16 +11,14 @@ export interface TemporalPlace {
   heartbeatSeconds: number
 }
 
-/** Asks a Temporal server something. TransientError where it does not answer; other errors are the call's own. */
+/**
+ * Asks a Temporal server something. TransientError where it does not answer; other errors are the call's own. Not by way of
+ * `ensureConnected`: it keeps the outcome of its first attempt for ever, a failure too, while the channel connects anew when asked.
+ */
 export async function callTemporal<T>(
   { client, address }: TemporalPlace,
   work: (client: Client) => Promise<T>,
 ): Promise<T> {
-  try {
-    await client.connection.ensureConnected()
-  } catch (error) {
-    throw unreachable(address, error)
-  }
   try {
     return await client.withDeadline(Date.now() + CALL_MILLISECONDS, () => work(client))
   } catch (error) {
