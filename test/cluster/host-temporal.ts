@@ -20,13 +20,18 @@ const READY_MILLISECONDS = 60_000
 const DAY_SECONDS = 86_400
 const ALREADY_EXISTS = 6
 
-export async function startHostTemporal(address: string, folder: string): Promise<HostTemporal> {
+/** `wanted`: the port, where it matters which. */
+export async function startHostTemporal(
+  address: string,
+  folder: string,
+  wanted?: number,
+): Promise<HostTemporal> {
   const binary = await findTemporalBinary({
     environment: process.env,
     cacheDir: downloadCache(process.env),
     say: () => {},
   })
-  const [port = 0] = await freePorts(1, address)
+  const [port = 0] = wanted === undefined ? await freePorts(1, address) : [wanted]
   const server = await startServer(
     'temporal',
     binary.path,
