@@ -15,12 +15,20 @@ export interface Recovery {
   stepsLost: number
 }
 
+/** The most that processes have used, in bytes; pages of files, which the kernel takes back as it likes, not counted. */
+export interface UsedMemory {
+  worker: number
+  /** The largest of the worker's child processes. */
+  trainer: number
+}
+
 /** How a job ended that nothing disturbed. */
 export interface Undisturbed {
   /** SHA-256 of the adapter. */
   adapter: string
   /** Of the tuned model on the evaluation rows. */
   loss: number
+  memory: UsedMemory
 }
 
 /** The order of the report; what is given to --part. */
@@ -33,8 +41,8 @@ export interface FaultCase {
   kind: string
   /** What is done, in a sentence of the report. */
   what: string
-  /** How often in a whole run; every case of the quick run has it once. */
-  runs: number
+  /** How often in a whole run; every case of the quick run has it once, and some have only that. */
+  runs: number | 'quick'
   isQuick: boolean
   options?: Partial<Omit<FaultJobOptions, 'name'>>
   /** Recovery is measured: with the heartbeat timeout that the chart ships, not with a short one. */
@@ -56,6 +64,8 @@ export interface RunOfCase {
   /** Of its kind, from 1. */
   number: number
   isQuick: boolean
+  /** What it is held against, where that is not itself. */
+  undisturbed(): Promise<Undisturbed>
 }
 
 /** Why a case cannot be had on this machine: it is counted apart, never as passed. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defaultPayloadConverter } from '@temporalio/client'
 import { jobIdOf } from '../../jobs/job-id.ts'
 import { findJob } from '../../jobs/job-view.ts'
+import { downloadCache } from '../../src/local/state-folder.ts'
 import { parseFineTune } from '../../src/spec/parse-fine-tune.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -35,6 +36,8 @@ export interface Sample {
 }
 
 const LOOK_MILLISECONDS = 25
+/** Between two questions to the server: heartbeats travel once a second. */
+const WATCH_MILLISECONDS = 100
 /** One question to the server or the store, its retries included. */
 const ANSWER_SECONDS = 60
 
@@ -121,7 +124,8 @@ export class FaultJob {
     const environment = {
       TEMPORAL_ADDRESS: this.lane.address,
       TEMPER_STORE: `s3://${BUCKET}/${this.name}`,
-      NODE_COMPILE_CACHE: join(this.#place.root, 'compiled'),
+      // Where the product keeps it.
+      NODE_COMPILE_CACHE: join(downloadCache(process.env), 'compiled'),
       AWS_ENDPOINT_URL_S3: this.proxy.endpoint,
       AWS_ACCESS_KEY_ID: s3.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
@@ -207,7 +211,11 @@ export class FaultJob {
         ({ method, path }) => method === 'PUT' && /\/training\/.*latest\.json/.test(path),
       ).length
     const before = moves()
-    await this.until(`${more} more checkpoints`, () => (moves() >= before + more ? true : undefined))
+    await this.until(`${more} more checkpoints`, () => {
+      if (moves() >= before + more) return true
+      if (this.#isTrained) throw new Error(`training was over before ${more} more checkpoints`)
+      return undefined
+    })
   }
 
   /** Name of the activity that trains now. */
@@ -319,7 +327,7 @@ export class FaultJob {
         this.#isTrained = true
         return
       }
-      await sleep(LOOK_MILLISECONDS)
+      await sleep(WATCH_MILLISECONDS)
     }
   }
 }

@@ -7,6 +7,7 @@ import { identifyProcess } from '../../src/local/process-identity.ts'
 import { downloadCache, openStateFolder } from '../../src/local/state-folder.ts'
 import { useTemporalServer } from '../../src/local/temporal-server.ts'
 import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../../workflows/job.ts'
+import { endWithThisProcess } from '../support/end-with-this-process.ts'
 import { jsonIn } from '../support/temper-cli.ts'
 
 /** A Temporal server of its own with its database in a file: cases of one lane run one after the other, lanes side by side. */
@@ -56,12 +57,7 @@ export async function openLane(): Promise<Lane> {
   gone.promise.catch(() => {})
   const serverPid = () => (jsonIn(state.serverFile) as { pid: number } | undefined)?.pid ?? 0
   let isMeant = false
-  // It is a process of its own: what ends this program by a signal must not leave it behind.
-  const endNow = () => {
-    const pid = serverPid()
-    if (pid > 0 && identifyProcess(pid) !== undefined) process.kill(pid, 'SIGKILL')
-  }
-  process.once('exit', endNow)
+  let leaveIt = endWithThisProcess(serverPid())
   const watch = setInterval(() => {
     if (!isMeant && identifyProcess(serverPid()) === undefined)
       gone.reject(new Error(`the Temporal server has ended; its log: ${state.logs}`))
@@ -74,16 +70,18 @@ export async function openLane(): Promise<Lane> {
     async killTemporal() {
       const pid = serverPid()
       isMeant = true
+      leaveIt()
       process.kill(pid, 'SIGKILL')
       while (identifyProcess(pid) !== undefined) await sleep(20)
       server = await startAgain(() => start(Number(address.split(':')[1])))
+      leaveIt = endWithThisProcess(serverPid())
       isMeant = false
     },
     async close() {
       clearInterval(watch)
       await connection.close()
+      leaveIt()
       await server.leave()
-      process.off('exit', endNow)
       rmSync(root, { recursive: true, force: true })
     },
   }

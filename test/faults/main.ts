@@ -1,5 +1,5 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { writeAround } from '../support/page-section.ts'
@@ -38,6 +38,9 @@ const { values } = parseArgs({
 })
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1))
 
+/** Between two looks at the machine's load, itself an average over a minute. */
+const LOAD_MILLISECONDS = 30_000
+
 const page = new URL('../../docs/faults.md', import.meta.url)
 const say = (line: string): void => console.log(line)
 
@@ -60,24 +63,33 @@ async function run(): Promise<number> {
   const seed = Number(values.seed)
   const short = values.quick ? 2 : 3
   const heartbeatSeconds = { short, measured: values.quick ? short : await chartHeartbeatSeconds() }
-  const parts = values.part?.split(',') ?? PARTS
+  const parts: readonly string[] = values.part?.split(',') ?? PARTS
   const planned: PlannedRun[] = [kills, boundaries, owners, network, damage, configuration, memory, load]
     .flat()
     .filter(({ part }) => parts.includes(part))
     .filter(({ isQuick, kind }) => (isQuick || !values.quick) && new RegExp(values.only).test(kind))
     .flatMap((fault) => {
-      const runs = values.quick ? 1 : Math.min(fault.runs, Number(values.runs))
+      const runs = values.quick ? 1 : fault.runs === 'quick' ? 0 : Math.min(fault.runs, Number(values.runs))
       return Array.from({ length: runs }, (_, index) => ({ fault, run: index + 1 }))
     })
+    // Kinds of one part side by side: those that wait for a timeout leave the machine to those that do not.
+    .sort((a, b) => parts.indexOf(a.fault.part) - parts.indexOf(b.fault.part) || a.run - b.run)
   if (planned.length === 0) throw new Error('no case is called so')
   const began = performance.now()
+  const loads: number[] = []
+  const look = (): void => void loads.push(loadavg()[0] ?? 0)
+  look()
+  const looking = setInterval(look, LOAD_MILLISECONDS)
+  looking.unref()
   // Killed workers are mostly waited for; more lanes than cores cost little.
   const lanes = Math.min(planned.length, Number(values.lanes ?? 4))
   const savedAs = (found: readonly FaultResult[]): SavedPart => ({
     seed,
     heartbeatSeconds,
     minutes: (performance.now() - began) / 60_000,
-    machine: `${cpus().length} cores`,
+    machine: `${cpus().length} cores (${cpus()[0]?.model})`,
+    date: new Date().toISOString().slice(0, 10),
+    load: { mean: loads.reduce((sum, one) => sum + one, 0) / loads.length, highest: Math.max(...loads) },
     results: [...found],
   })
   const name = `${[parts.join('-'), values.only.replaceAll(/\W+/g, '-')].filter(Boolean).join('-')}.json`

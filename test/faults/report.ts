@@ -7,6 +7,9 @@ export interface SavedPart {
   heartbeatSeconds: { measured: number; short: number }
   minutes: number
   machine: string
+  date: string
+  /** The machine's load average: processes that run or want to, this program's own among them. */
+  load: { mean: number; highest: number }
   results: FaultResult[]
 }
 
@@ -24,11 +27,14 @@ export function faultsReport(parts: readonly SavedPart[]): string {
   const seeds = unique(parts.map(({ seed }) => seed))
   const machines = unique(parts.map(({ machine }) => machine))
   const measured = unique(parts.map(({ heartbeatSeconds }) => heartbeatSeconds.measured))
+  const dates = unique(parts.map(({ date }) => date))
+  const loads = parts.map(({ load }) => loadText(load)).join(' and ')
   const short = unique(parts.map(({ heartbeatSeconds }) => heartbeatSeconds.short))
   return `# Faults
 
 Written by \`npm run faults\` from its own results; not edited by hand. Seed ${seeds}, ${results.length} runs, ${passed} passed,
-${minutes.toFixed(0)} minutes on ${machines}.
+${minutes.toFixed(0)} minutes on ${machines}, ${dates}. On average ${loads} processes ran or waited for a core, those of other work on
+the machine among them.
 
 Each run is a small job on a real Temporal server, a real S3 server (SeaweedFS, behind a proxy that makes the network's faults)
 and the product's own processes. It passes only if afterwards the adapter equals that of an undisturbed run bit for bit (where the row
@@ -43,11 +49,15 @@ ${rows.join('\n')}
 
 From the kill to the first step that was computed after it, in seconds, as heartbeats show it: they travel once a second, so a time
 is up to a second too long. The heartbeat timeout is the one that the chart ships, ${measured} s (${short} s in cases that measure
-nothing). Steps again: those that had been computed and were computed once more, as the job itself counts them.
+nothing). Each job is killed five times within minutes: before its fourth and fifth new trainer the budget of the kind waits 4 and 8
+seconds ([failures.md](failures.md)). Steps again: those that had been computed and were computed once more, as the job itself counts them.
 
-| case | kills | median | p95 | max | steps again (median / max) |
-| --- | --- | --- | --- | --- | --- |
-${recoveryRows(results).join('\n')}
+| case | kills | median | p95 | max | steps again (median / max) | processes that ran or waited for a core |
+| --- | --- | --- | --- | --- | --- | --- |
+${parts
+  .toSorted((a, b) => a.load.mean - b.load.mean)
+  .flatMap(recoveryRows)
+  .join('\n')}
 
 ## What was seen
 
@@ -76,20 +86,22 @@ function rowOf(of: readonly FaultResult[]): string[] {
   ]
 }
 
-function recoveryRows(results: readonly FaultResult[]): string[] {
+function recoveryRows({ results, load }: SavedPart): string[] {
   return Array.from(Map.groupBy(results, ({ kind }) => kind).entries()).flatMap(([kind, of]) => {
     const found = recoveriesOf(of)
     if (found.length === 0) return []
     const times = found.map(({ seconds }) => seconds)
     const lost = found.map(({ stepsLost }) => stepsLost)
     const cells = [kind, String(found.length), ...[0.5, 0.95, 1].map((share) => at(times, share).toFixed(1))]
-    return [`| ${[...cells, `${at(lost, 0.5)} / ${at(lost, 1)}`].join(' | ')} |`]
+    const lostCell = `${at(lost, 0.5)} / ${at(lost, 1)}`
+    return [`| ${[...cells, lostCell, loadText(load)].join(' | ')} |`]
   })
 }
 
 function notes(results: readonly FaultResult[]): string {
   const lines = results.flatMap(({ kind, run, verdict }) => {
-    if (verdict.state !== 'passed') return [`- ${kind}, run ${run}: ${verdict.state}: ${verdict.why}`]
+    if (verdict.state !== 'passed')
+      return [`- ${kind}, run ${run}: ${verdict.state}: ${firstOf(verdict.why)}`]
     return verdict.measured.note ? [`- ${kind}, run ${run}: ${verdict.measured.note}`] : []
   })
   return lines.join('\n')
@@ -97,6 +109,12 @@ function notes(results: readonly FaultResult[]): string {
 
 const recoveriesOf = (of: readonly FaultResult[]) =>
   of.flatMap(({ verdict }) => (verdict.state === 'passed' ? (verdict.measured.recoveries ?? []) : []))
+
+/** Without where it stood, and the folders of the machine that it ran on. */
+const firstOf = (why: string): string => (why.split(' (last heartbeat')[0] ?? '').replaceAll(/\s+/g, ' ')
+
+const loadText = ({ mean, highest }: SavedPart['load']): string =>
+  `${mean.toFixed(1)} (at most ${highest.toFixed(1)})`
 
 /** The value at or below which this share of all lies. */
 function at(values: readonly number[], share: number): number {

@@ -5,6 +5,7 @@ import { type Lane, openLane } from './lane.ts'
 import { TookTooLong, within } from './limit.ts'
 import { seededRandom } from '../store/support/run-scenario.ts'
 import { type Surroundings, openSurroundings } from './surroundings.ts'
+import { usedMemory } from './used-memory.ts'
 
 export interface RunOptions {
   seed: number
@@ -34,27 +35,34 @@ export interface FaultResult extends Pick<FaultCase, 'part' | 'kind' | 'what'> {
 }
 
 /** Enough for a fault at any seeded moment of the first steps to hit a training that is under way. */
-const STEPS = 600
+const STEPS = { quick: 400, whole: 500 }
 /** A run takes seconds; a busy machine takes its time. What takes longer stands still. */
-const LIMIT_SECONDS = { quick: 240, whole: 420 }
+const LIMIT_SECONDS = { quick: 240, whole: 600 }
 const CLOSE_SECONDS = 150
 
 /** Runs all, lanes side by side, each case under its own seed; the order does not change what a case draws. */
 export async function runCases(planned: readonly PlannedRun[], options: RunOptions): Promise<FaultResult[]> {
+  if (new Set(planned.map(nameOf)).size < planned.length) throw new Error('two runs have one name')
   const place = await openSurroundings()
   const lanes: Lane[] = []
   const results: FaultResult[] = []
   try {
     lanes.push(...(await Promise.all(Array.from({ length: options.lanes }, () => openLane()))))
     const undisturbed = new Map<string, Promise<Undisturbed>>()
-    const queue = [...planned]
-    const serve = async (lane: Lane): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const result = await runOne(next, { ...options, place, lane, undisturbed })
+    const queue = planned.flatMap((one): ((lane: Lane) => Promise<void>)[] => [
+      // Taken before the first run that needs it, and beside that run where lanes are free.
+      ...undisturbedFirst(one, options, undisturbed).map(
+        (run) => (lane: Lane) => run({ ...options, place, lane, undisturbed }),
+      ),
+      async (lane) => {
+        const result = await runOne(one, { ...options, place, lane, undisturbed })
         results.push(result)
         options.say(lineOf(result))
         await options.done(results)
-      }
+      },
+    ])
+    const serve = async (lane: Lane): Promise<void> => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await next(lane)
     }
     await Promise.all(lanes.map(serve))
     return results
@@ -87,26 +95,26 @@ async function runOne({ fault, run }: PlannedRun, at: Place): Promise<FaultResul
 /** Runs the case and checks all that has to be true afterwards. */
 async function passed(planned: PlannedRun, at: Place): Promise<Measured> {
   const { fault, run } = planned
-  const { isQuick, heartbeatSeconds, seed } = at
+  const { isQuick, seed } = at
   const against = fault.against ?? 'adapter'
-  const options: FaultJobOptions = {
-    name: `${fault.kind.toLowerCase().replace(/[^a-z0-9]+/g, '-')}-${run}`.replace(/^-/, ''),
-    heartbeatSeconds: fault.isMeasured ? heartbeatSeconds.measured : heartbeatSeconds.short,
-    steps: STEPS,
-    limitSeconds: isQuick ? LIMIT_SECONDS.quick : LIMIT_SECONDS.whole,
-    ...fault.options,
+  const options = optionsOf(planned, at)
+  const undisturbed = (): Promise<Undisturbed> => {
+    const found = at.undisturbed.get(recipeOf(options))
+    if (found === undefined) throw new Error('nothing to hold it against')
+    return found
   }
-  const expected = against === 'itself' ? undefined : await undisturbedRun(options, at)
   const random = seededRandom(seedOf(seed, planned))
   const { job, result } = await jobToItsEnd(options, at, (opened) =>
-    fault.run(opened, random, { number: run, isQuick }),
+    fault.run(opened, random, { number: run, isQuick, undisturbed }),
   )
   if (fault.checks !== 'itself') await checkOutcome(job, { quarantined: fault.spoils ?? 0 })
   checkNoProcessLeft(job)
-  if (expected && against === 'adapter') {
+  if (against === 'itself') return result
+  const expected = await undisturbed()
+  if (against === 'adapter') {
     const adapter = await adapterOf(job.store)
     if (adapter !== expected.adapter) throw new Error('the adapter differs from that of an undisturbed run')
-  } else if (expected && typeof against === 'object') {
+  } else {
     const loss = await tunedLoss(job.store)
     const difference = Math.abs(loss - expected.loss) / expected.loss
     if (!(difference <= against.loss))
@@ -117,8 +125,19 @@ async function passed(planned: PlannedRun, at: Place): Promise<Measured> {
   return result
 }
 
-/** The same job with nothing done to it, once for all runs that are held against it. */
-function undisturbedRun(options: FaultJobOptions, at: Place): Promise<Undisturbed> {
+function optionsOf(planned: PlannedRun, { isQuick, heartbeatSeconds }: RunOptions): FaultJobOptions {
+  const { fault } = planned
+  return {
+    name: nameOf(planned),
+    heartbeatSeconds: fault.isMeasured ? heartbeatSeconds.measured : heartbeatSeconds.short,
+    steps: isQuick ? STEPS.quick : STEPS.whole,
+    limitSeconds: isQuick ? LIMIT_SECONDS.quick : LIMIT_SECONDS.whole,
+    ...fault.options,
+  }
+}
+
+/** Jobs of one recipe end with the same adapter. */
+function recipeOf(options: FaultJobOptions): string {
   const {
     name: _,
     heartbeatSeconds: __,
@@ -127,17 +146,33 @@ function undisturbedRun(options: FaultJobOptions, at: Place): Promise<Undisturbe
     isWhole: _____,
     ...recipe
   } = options
-  const key = JSON.stringify(recipe)
-  const known = at.undisturbed.get(key)
-  if (known) return known
-  const name = `undisturbed-${at.undisturbed.size + 1}`
-  const run = jobToItsEnd({ ...options, name }, at, async (job) => {
-    await job.worker()
-    await job.submit()
-    await job.finish()
-  }).then(async ({ job: { store } }) => ({ adapter: await adapterOf(store), loss: await tunedLoss(store) }))
-  at.undisturbed.set(key, run)
-  return run
+  return JSON.stringify(recipe)
+}
+
+/** The same job with nothing done to it, once for all runs that are held against it; nothing where it is known already. */
+function undisturbedFirst(
+  planned: PlannedRun,
+  options: RunOptions,
+  undisturbed: Map<string, Promise<Undisturbed>>,
+): ((at: Place) => Promise<void>)[] {
+  const jobOptions = optionsOf(planned, options)
+  const recipe = recipeOf(jobOptions)
+  if (planned.fault.against === 'itself' || undisturbed.has(recipe)) return []
+  const found = Promise.withResolvers<Undisturbed>()
+  // Heard by the runs that are held against it.
+  found.promise.catch(() => {})
+  undisturbed.set(recipe, found.promise)
+  const name = `undisturbed-${undisturbed.size}`
+  return [(at) => undisturbedRun({ ...jobOptions, name }, at).then(found.resolve, found.reject)]
+}
+
+async function undisturbedRun(options: FaultJobOptions, at: Place): Promise<Undisturbed> {
+  const { job, result } = await jobToItsEnd(options, at, async (opened) => {
+    const worker = await opened.worker()
+    await opened.submit()
+    return await usedMemory(worker, opened.finish())
+  })
+  return { adapter: await adapterOf(job.store), loss: await tunedLoss(job.store), memory: result }
 }
 
 /** Whatever happens inside, it ends: within the limit, with no process left. */
@@ -160,6 +195,11 @@ async function jobToItsEnd<T>(
     const why = error instanceof Error ? error.message : String(error)
     throw new TookTooLong(`${why} (${where})`, { cause: error })
   }
+}
+
+/** Of its job and its place in the store. */
+function nameOf({ fault, run }: PlannedRun): string {
+  return `${fault.kind.toLowerCase().replace(/[^a-z0-9]+/g, '-')}-${run}`.replace(/^-/, '')
 }
 
 /** Every case draws from numbers of its own, whatever runs beside it. */

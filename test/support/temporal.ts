@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { downloadCache, openStateFolder, type StateFolder } from '../../src/local/state-folder.ts'
 import { useTemporalServer } from '../../src/local/temporal-server.ts'
 import { JOB_ATTRIBUTE, STAGE_ATTRIBUTE } from '../../workflows/job.ts'
+import { endWithThisProcess } from './end-with-this-process.ts'
+import { jsonIn } from './temper-cli.ts'
 
 export interface TestTemporal {
   /** host:port */
@@ -25,10 +27,13 @@ export async function startTemporal(): Promise<TestTemporal> {
     searchAttributes: { [JOB_ATTRIBUTE]: 'Keyword', [STAGE_ATTRIBUTE]: 'Keyword' },
     say: () => {},
   })
+  const { pid } = jsonIn(state.serverFile) as { pid: number }
+  const callOff = endWithThisProcess(pid)
   return {
     address: server.address,
     state,
     async stop() {
+      callOff()
       await server.leave()
       await rm(root, { recursive: true, force: true })
     },

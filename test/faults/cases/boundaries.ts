@@ -33,6 +33,7 @@ function killAtBoundaries(
   counts: (boundary: string) => boolean,
   shares: number,
   least: number,
+  isWhole: boolean,
   kill: (worker: SupervisedWorker) => void,
 ): FaultCase {
   return {
@@ -42,7 +43,7 @@ function killAtBoundaries(
     // Every share twice: before and after.
     runs: 2 * shares,
     isQuick: true,
-    options: { isWhole: true, checkpoint: { everySteps: 60, everySeconds: 60, keepLast: 2 } },
+    options: { isWhole, checkpoint: { everySteps: 60, everySeconds: 60, keepLast: 2 } },
     async run(job, random, { number, isQuick }) {
       const isBefore = number % 2 === 1
       const share = Math.floor((number - 1) / 2)
@@ -80,6 +81,7 @@ export const boundaries: FaultCase[] = [
     (boundary) => / checkpoint /.test(boundary),
     1,
     6,
+    false,
     (worker) => {
       const pid = worker.trainer()
       if (pid) process.kill(pid, 'SIGKILL')
@@ -91,6 +93,7 @@ export const boundaries: FaultCase[] = [
     (boundary) => !/ checkpoint /.test(boundary),
     4,
     16,
+    true,
     (worker) => worker.kill(),
   ),
 ]

@@ -28,7 +28,8 @@ function spoiltCheckpoint(
     async run(job, random) {
       const worker = await job.worker()
       await job.submit()
-      await job.reach('two checkpoints', ({ progress }) => progress.done > 100)
+      // The first move of the pointer names none.
+      await job.saved(3)
       await worker.killForGood()
       const state = await newestState(job)
       const object = await job.store.read(state)
@@ -93,7 +94,7 @@ const fullDisk: FaultCase = {
 function clockMoved(hours: number): FaultCase {
   return {
     part: 'damage',
-    kind: `clock moved by ${hours > 0 ? '+' : '−'}${Math.abs(hours)} h`,
+    kind: `clock ${Math.abs(hours)} h ${hours > 0 ? 'ahead' : 'behind'}`,
     what: 'the worker is killed and goes on with its clock moved by an hour, in all of its process and in its trainer',
     runs: 2,
     isQuick: false,

@@ -12,34 +12,42 @@ type Victims = (job: FaultJob, worker: SupervisedWorker) => Promise<void>
 const KILLS = 5
 /** For all the kills of a job to meet a training under way. */
 const STEPS = 2000
+/** A trainer outlives the server's end, and trains on while a new one starts. */
+const STEPS_BESIDE_SERVER = 5000
+
+interface KillCase {
+  kind: string
+  what: string
+  /** One for each kill of a job, in their order. */
+  kills: readonly { victims: Victims; outlives?: boolean }[]
+  /** Before each kill: at most so many checkpoints more than the least. */
+  moreCheckpoints: number
+  runs: FaultCase['runs']
+  options: FaultCase['options']
+}
 
 /** kill -9 at seeded moments of training: each time after a seeded number of checkpoints and a seeded fraction of a second. */
-function killInTraining(
-  kind: string,
-  what: string,
-  kill: Victims,
-  { isQuick, outlives = false }: { isQuick: boolean; outlives?: boolean },
-): FaultCase {
+function killInTraining({ kind, what, kills: planned, moreCheckpoints, runs, options }: KillCase): FaultCase {
   return {
     part: 'kills',
     kind,
-    what: `${what} at a random moment of training, ${KILLS} times in each job`,
-    runs: 5,
-    isQuick,
+    what,
+    runs,
+    isQuick: runs === 'quick',
     isMeasured: true,
-    options: isQuick ? {} : { steps: STEPS },
-    async run(job, random, { isQuick: isOnce }) {
+    ...(options && { options }),
+    async run(job, random) {
       const recoveries: Recovery[] = []
       const worker = await job.worker()
       await job.submit()
-      for (let number = 1; number <= (isOnce ? 1 : KILLS); number++) {
+      for (const { victims, outlives = false } of planned) {
         // The first pointer that an attempt writes is the one that it found, under its own epoch.
-        await job.saved(2 + Math.floor(random() * 3))
+        await job.saved(2 + Math.floor(random() * (1 + moreCheckpoints)))
         await sleep(random() * 200)
         const activity = await job.trainingActivity()
         const lostBefore = stepsLost(await job.trainingFailures())
         const killedAt = performance.now()
-        await kill(job, worker)
+        await victims(job, worker)
         const recovery = await recoveryAfter(job, killedAt, { activity, outlives }, lostBefore)
         if (recovery) recoveries.push(recovery)
       }
@@ -60,40 +68,67 @@ async function ended(job: FaultJob, pid: number): Promise<void> {
   await job.until('the end of the orphan', () => (identifyProcess(pid) === undefined ? true : undefined))
 }
 
-export const kills: FaultCase[] = [
-  killInTraining(
-    'trainer killed',
-    'kill -9 of the trainer',
-    async (job, worker) => void (await killTrainer(job, worker)),
-    { isQuick: true },
-  ),
-  killInTraining(
-    'worker killed',
-    'kill -9 of the worker, whose trainer has to end by itself,',
-    async (job, worker) => {
+const CHECKPOINT = { everySteps: 20, everySeconds: 60, keepLast: 2 }
+
+/** kill -9 of each, as it is done and as the report says it. */
+const KINDS: Record<string, { what: string; victims: Victims; outlives?: boolean }> = {
+  'trainer killed': {
+    what: 'kill -9 of the trainer',
+    victims: async (job, worker) => void (await killTrainer(job, worker)),
+  },
+  'worker killed': {
+    what: 'kill -9 of the worker, whose trainer has to end by itself,',
+    async victims(job, worker) {
       const pid = worker.trainer()
       assert(pid, 'training was still running')
       worker.kill()
       await ended(job, pid)
     },
-    { isQuick: true },
-  ),
-  killInTraining(
-    'worker and trainer killed',
-    'kill -9 of both at once',
-    async (job, worker) => {
+  },
+  'worker and trainer killed': {
+    what: 'kill -9 of both at once',
+    async victims(job, worker) {
       await killTrainer(job, worker)
       worker.kill()
     },
-    { isQuick: false },
-  ),
-  killInTraining(
-    'Temporal killed',
-    'kill -9 of the Temporal server, and a new one over the same database,',
-    async (job, worker) => {
+  },
+  'Temporal killed': {
+    what: 'kill -9 of the Temporal server, and a new one over the same database,',
+    async victims(job, worker) {
       assert(worker.trainer(), 'training was still running')
       await job.lane.killTemporal()
     },
-    { isQuick: true, outlives: true },
+    outlives: true,
+  },
+}
+
+export const kills: FaultCase[] = [
+  ...Object.entries(KINDS).map(([kind, { what, ...one }]) =>
+    killInTraining({
+      kind,
+      what: `${what} at a random moment of training, ${KILLS} times in each job`,
+      kills: Array.from({ length: KILLS }, () => one),
+      moreCheckpoints: 1,
+      runs: 5,
+      options: { steps: one.outlives ? STEPS_BESIDE_SERVER : STEPS, checkpoint: CHECKPOINT },
+    }),
   ),
+  killInTraining({
+    kind: 'trainer and worker killed',
+    what: 'kill -9 of the trainer and then of the worker, in one job',
+    kills: Object.values(KINDS)
+      .filter(({ outlives }) => !outlives)
+      .slice(0, 2),
+    moreCheckpoints: 0,
+    runs: 'quick',
+    options: { checkpoint: CHECKPOINT },
+  }),
+  killInTraining({
+    kind: 'Temporal killed once',
+    what: 'kill -9 of the Temporal server, and a new one over the same database',
+    kills: Object.values(KINDS).filter(({ outlives }) => outlives),
+    moreCheckpoints: 0,
+    runs: 'quick',
+    options: { checkpoint: CHECKPOINT },
+  }),
 ]

@@ -4,8 +4,12 @@ import { memoryGroup } from '../memory-group.ts'
 
 /** What attention holds of 32 rows of a thousand tokens is most of the trainer's memory. */
 const MICRO_BATCH = 32
-/** Of the worker and its trainer together: between what a micro-batch of 32 rows takes and what one of 4 takes. */
-const LIMIT_BYTES = 800_000_000
+/**
+ * The worker and its trainer get the worker's memory and this share of the trainer's, as the undisturbed run used it: too little
+ * for the whole micro-batch by hundreds of megabytes, enough for a part of it, and more than that by which a training is refused
+ * beforehand (src/train/refuse-unfit.ts).
+ */
+const SHARE = 0.8
 
 const longRows = Array.from({ length: 48 }, (_, row) =>
   JSON.stringify({
@@ -30,8 +34,10 @@ const outOfMemory: FaultCase = {
     checkpoint: { everySteps: 2, everySeconds: 60, keepLast: 2 },
     train: { perDeviceTrainBatchSize: MICRO_BATCH },
   },
-  async run(job) {
-    await using group = await memoryGroup(job.name, LIMIT_BYTES)
+  async run(job, _random, { undisturbed }) {
+    const { worker: ofWorker, trainer: ofTrainer } = (await undisturbed()).memory
+    const limit = Math.round(ofWorker + SHARE * ofTrainer)
+    await using group = await memoryGroup(job.name, limit)
     const worker = await job.worker({}, { group: group.folder })
     await job.submit()
     await job.finish()
@@ -44,10 +50,16 @@ const outOfMemory: FaultCase = {
     // Inside the group: it ends with it.
     await worker.stop()
     return {
-      note: `${counted.times} killed by the kernel under ${LIMIT_BYTES / 1e6} MB, finished with ${Number(rows.at(-1))} rows at once instead of ${MICRO_BATCH}`,
+      note: `undisturbed the worker used ${megabytes(ofWorker)} MB and the trainer ${megabytes(ofTrainer)} MB; ${counted.times} killed by the kernel under ${megabytes(limit)} MB, finished with ${Number(rows.at(-1))} rows at once instead of ${MICRO_BATCH}`,
     }
   },
 }
+
+const megabytes = (bytes: number) => Math.round(bytes / 1e6)
+
+const oneAnswer = Array.from({ length: 60 }, (_, i) =>
+  JSON.stringify({ instruction: `Is ${i} a number?`, output: 'Yes, it is one.' }),
+).join('\n')
 
 const diverging: FaultCase = {
   part: 'memory',
@@ -58,15 +70,27 @@ const diverging: FaultCase = {
   against: 'itself',
   options: {
     steps: 300,
-    train: { learningRate: 0.2, lrSchedulerType: 'constant', maxGradNorm: 1000, divergence: { tries: 8 } },
+    // One answer to all: it is learnt within a few steps, so that the usual loss is next to nothing when the rate has grown.
+    rows: oneAnswer,
+    train: {
+      learningRate: 0.2,
+      lrSchedulerType: 'constant_with_warmup',
+      warmupSteps: 100,
+      maxGradNorm: 1000,
+      divergence: { lossFactor: 1.5, patience: 2, tries: 8 },
+    },
   },
   async run(job) {
     await job.worker()
     await job.submit()
     await job.finish()
-    const { rollbacks = [], lastLoss } = await job.trainingSummary()
+    const { rollbacks = [], firstLoss, lastLoss } = await job.trainingSummary()
     assert(rollbacks.length > 0, 'training went back')
-    assert(lastLoss !== undefined && Number.isFinite(lastLoss), 'it ended with a finite loss')
+    assert(firstLoss !== undefined && lastLoss !== undefined)
+    assert(
+      lastLoss < firstLoss / 2,
+      `it has learnt all the same: ${firstLoss} at first, ${lastLoss} at the end`,
+    )
     return { note: `went back ${rollbacks.length} times, last loss ${lastLoss.toFixed(3)}` }
   },
 }

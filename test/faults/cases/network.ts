@@ -48,25 +48,48 @@ const anyFault = (random: () => number): Fate => {
   return faults[Math.floor(random() * faults.length)] ?? PASS
 }
 
+/**
+ * Slept and awake of the trainer during an outage, in milliseconds: training has to outlast it, and steps of this job are so quick
+ * that a machine would be busy with nothing else.
+ */
+const SLOWED = { asleep: 80, awake: 20 }
+/** More than a trainer slowed like that does in a second. */
+const SLOWED_STEPS = 80
+
+async function slowed(trainer: number, seconds: number): Promise<void> {
+  const until = performance.now() + seconds * 1000
+  while (performance.now() < until) {
+    process.kill(trainer, 'SIGSTOP')
+    try {
+      await sleep(SLOWED.asleep)
+    } finally {
+      process.kill(trainer, 'SIGCONT')
+    }
+    await sleep(SLOWED.awake)
+  }
+}
+
 /** The store cannot be reached for a while: training goes on, and all is uploaded afterwards. */
 function outage(seconds: number, isQuick: boolean): FaultCase {
   return {
     part: 'network',
     kind: `outage of ${seconds} s`,
-    what: `no connection to the store for ${seconds} s in the middle of training, which goes on`,
+    what: `no connection to the store for ${seconds} s in the middle of training, which goes on (with a fifth of a processor)`,
     runs: 1,
     isQuick,
     options: {
       // Steps enough to be under way all the while.
-      steps: 600 + 250 * seconds,
-      checkpoint: { everySteps: 25, everySeconds: 60, keepLast: 2 },
+      steps: 600 + SLOWED_STEPS * seconds,
+      checkpoint: { everySteps: 50, everySeconds: 60, keepLast: 2 },
     },
     async run(job) {
-      await job.worker()
+      const worker = await job.worker()
       await job.submit()
       const before = await job.reach('training', ({ progress }) => progress.done > 50)
+      const trainer = worker.trainer()
+      assert(trainer, 'training was still running')
       job.proxy.decide = () => ({ kind: 'cut before' })
-      await sleep(seconds * 1000)
+      await slowed(trainer, seconds)
       job.proxy.decide = () => PASS
       const during = job.samples.at(-1)
       assert(during && during.activity === before.activity, 'the same attempt trains on')
