@@ -22,6 +22,8 @@ export class LossWatch {
 
   constructor(installation: Installation, lost: { node: string; pod: string }) {
     this.#watching = this.#watch(installation, lost)
+    // A case that has failed stops nothing, and its cluster goes.
+    this.#watching.catch(() => {})
   }
 
   /** Seconds of each part that has ended, each counted from the end of the one before. */

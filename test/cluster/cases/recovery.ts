@@ -17,9 +17,9 @@ import { type Surroundings, seconds } from '../surroundings.ts'
 import { TrainingWatch } from '../watch-training.ts'
 
 const NAME = 'recovery'
-/** More than are computed until the last disturbance. */
+/** More than are computed until the last disturbance is over: an idle machine does 200 a second. */
 const trainOf = (disturbances: number) => ({
-  maxSteps: 300 + 600 * disturbances,
+  maxSteps: 2000 + 600 * disturbances,
   checkpoint: { everySteps: 100, everySeconds: 60, keepLast: 2 },
 })
 /** Steps of an attempt before it is disturbed: there is something to lose. */
