@@ -37,7 +37,9 @@ export async function evaluate(context: StageContext, input: EvaluateInput): Pro
   const { base, tokenized, adapter, settings } = input
   const { layout, threads } = base.training
   const inputs = { model: base.digest, tokenized: tokenized.digest, adapter: adapter.digest }
-  const recipe = { stage: 'evaluate', version: VERSION, inputs, settings: { ...settings, layout, threads } }
+  // Rows at once decide the memory, not the result: an attempt with fewer finds what one with more has committed.
+  const { batchSize: _, ...result } = settings
+  const recipe = { stage: 'evaluate', version: VERSION, inputs, settings: { ...result, layout, threads } }
   return runStage(context, recipe, async (outDir) => {
     const rows = await openInput<TokenizeSummary>(context, tokenized)
     const { dir: trainedDir } = await openInput(context, adapter)

@@ -80,6 +80,13 @@ test('all stages with method full: evaluated, rounded to the job’s format, qua
   const { ref: adapter } = await train(await next(), { ...at, base, tokenized })
   const evaluated = await evaluate(await next(), { ...at, base, tokenized, adapter, settings: spec.eval })
   const { tuned } = evaluated.summary
+  const fewer = { ...spec.eval, batchSize: 1 }
+  const again = await evaluate(await next(), { ...at, base, tokenized, adapter, settings: fewer })
+  assert.deepEqual(
+    [again.skipped, again.ref],
+    [true, evaluated.ref],
+    'fewer rows at once are the same evaluation',
+  )
   assert.ok(tuned.loss < evaluated.summary.base.loss, JSON.stringify(evaluated.summary))
   const merged = await merge(await next(), { ...at, base, tokenized, adapter, settings: spec.merge, batchSize: 4, tunedLoss: tuned.loss }) // prettier-ignore
   assert.equal(merged.summary.dtype, 'BF16')
