@@ -230,7 +230,10 @@ export const nodeLost = recoveryCase({
   },
 })
 
-/** Names that somebody reads: manifests, pointers, leases. What an orphan leaves beside them is read by nobody. */
+/**
+ * What somebody reads: manifests, pointers, leases. A checkpoint is read where its job's pointer names it, so one that an orphan has finished
+ * under its own attempt's name is nothing yet; what else it leaves is read by nobody either.
+ */
 async function sharedObjects({ store }: Installation): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
   for (const prefix of ['artifacts/', 'jobs/', 'models/']) {
@@ -240,5 +243,11 @@ async function sharedObjects({ store }: Installation): Promise<Record<string, st
       found[key] = Buffer.from(object?.bytes ?? '').toString()
     }
   }
-  return found
+  const isRead = (key: string): boolean => {
+    const [, training = '', checkpoint = ''] = /^(.*\/)checkpoints\/([^/]+)\/manifest\.json$/.exec(key) ?? []
+    if (checkpoint === '') return true
+    const { value = [] } = JSON.parse(found[`${training}latest.json`] ?? '{}') as { value?: string[] }
+    return value.includes(checkpoint)
+  }
+  return Object.fromEntries(Object.entries(found).filter(([key]) => isRead(key)))
 }
