@@ -14,8 +14,9 @@ export function calibratedRows(rows: NamedRows): number {
 /** The first rows of the data, up to so many tokens, as one row in which they do not see each other. */
 export function calibrationRows(rows: NamedRows): Batch {
   const samples: Sample[] = []
+  const count = calibratedRows(rows)
   let left = TOKENS
-  for (let row = 0; row < calibratedRows(rows); row++) {
+  for (let row = 0; row < count; row++) {
     const ids = rows.ids(row).slice(0, left)
     samples.push({ id: rows.id(row), ids, targets: ids.map(() => 0) })
     left -= ids.length

@@ -1,33 +1,14 @@
 import type { BaseModel } from '../base/base-model.ts'
 import type { LoraConfig } from '../model/adapter.ts'
 import type { Precision } from '../model/precision.ts'
+import { adapterWithB } from './adapter-with-b.ts'
 import { type NamedRows, packedBatchOf, tokensOf } from './batches.ts'
 import type { Batch } from './batch.ts'
 import { calibratedRows, calibrationRows } from './calibration-rows.ts'
 import { compareGradients } from './compare-gradients.ts'
 import { createEngine } from './create-engine.ts'
 import { hasInt8Products } from './instruction-set.ts'
-import { adapterWithB } from './adapter-with-b.ts'
-
-/** What `precision: auto` became, and why. */
-export interface PrecisionChoice {
-  chosen: Precision
-  /** One sentence for a person. */
-  why: string
-  /** `fast` beside `exact` on rows of this job, where they were compared. */
-  compared?: PrecisionComparison | undefined
-}
-
-export interface PrecisionComparison {
-  tokens: number
-  /** Of all layers' gradients with those of `exact`. */
-  lowestLayerCosine: number
-  /** ‖fast - exact‖ / ‖exact‖ over all gradients. */
-  relativeError: number
-  /** Mean over the supervised tokens. */
-  loss: number
-  exactLoss: number
-}
+import type { PrecisionChoice, PrecisionComparison } from './precision-choice.ts'
 
 /**
  * Comparing takes about as long as training on 2,500 tokens (two loads, the calibration, a step in each precision), and `fast` saves
@@ -44,6 +25,7 @@ const LEAST_COMPARED = 64
 const LEAST_COSINE = 0.85
 /** Of the loss of `exact`. */
 const MOST_LOSS_DIFFERENCE = 0.01
+
 interface ChoosingJob {
   base: Pick<BaseModel, 'config' | 'weights'>
   rows: NamedRows
@@ -82,10 +64,13 @@ export async function choosePrecision(job: ChoosingJob): Promise<PrecisionChoice
     loss: found.loss,
     exactLoss: wanted.loss,
   }
+  if (!Object.values(compared).every(Number.isFinite))
+    return exact(
+      'of the rows that were to show what fast does, the loss or the gradients of a layer are no numbers',
+    )
   return { ...judge(compared), compared }
 }
 
-/** Written so that what is not a number never passes. */
 function judge({ tokens, lowestLayerCosine, loss, exactLoss }: PrecisionComparison): PrecisionChoice {
   const difference = Math.abs(loss / exactLoss - 1)
   const [cosine, percent] = [lowestLayerCosine.toFixed(3), (100 * difference).toFixed(2)]

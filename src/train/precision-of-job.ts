@@ -1,5 +1,6 @@
 import type { Precision } from '../model/precision.ts'
-import { choosePrecision, type PrecisionChoice } from './choose-precision.ts'
+import { choosePrecision } from './choose-precision.ts'
+import type { PrecisionChoice } from './precision-choice.ts'
 import type { TrainingState } from './training-state.ts'
 
 interface Asked {

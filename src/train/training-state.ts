@@ -9,13 +9,13 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../formats/safetensors.ts'
-import { PRECISIONS } from '../model/precision.ts'
 import type { Trained } from '../model/trained.ts'
 import type { AdamWState } from './adamw.ts'
 import { copyMoment, type Moment } from './blockwise-moment.ts'
 import { evaluationRecord } from './evaluation-record.ts'
 import type { TrainedTensors } from './evaluations.ts'
 import { metricScheduleState } from './metric-schedule.ts'
+import { precisionChoice } from './precision-choice.ts'
 
 /** Fields of state.json; docs/training-child.md explains them. A change that old readers would misread takes the next version. */
 const VERSION = 3
@@ -77,21 +77,7 @@ const trainingRecord = z.object({
     microBatchRows: z.int(),
   }),
   /** What `precision: auto` became when the job began. */
-  precision: z
-    .object({
-      chosen: z.enum(PRECISIONS),
-      why: z.string(),
-      compared: z
-        .object({
-          tokens: z.int(),
-          lowestLayerCosine: z.number(),
-          relativeError: z.number(),
-          loss: z.number(),
-          exactLoss: z.number(),
-        })
-        .optional(),
-    })
-    .optional(),
+  precision: precisionChoice.optional(),
   /** False as soon as one part was computed in another environment. */
   exact: z.boolean(),
   /** The first resume that was not exact: the loss that was recorded for what came next, and what it was there. */

@@ -109,6 +109,19 @@ test('auto stays exact without a comparison, and says why', async (t) => {
     })
 })
 
+test(
+  'auto stays exact where there is nothing to compare by, and keeps no figure that JSON has not',
+  { skip: hasInt8Products() ? false : 'this processor has no int8 products' },
+  async () => {
+    const rows = rowsOf(40)
+    const { chosen, why, compared } = await choose({
+      rows: { ...rows, lossMask: (row) => rows.lossMask(row).fill(0) },
+    })
+    assert.deepEqual([chosen, compared], ['exact', undefined])
+    assert.match(why, /are no numbers$/)
+  },
+)
+
 test('int8 products are known by the processor’s features', () => {
   assert.equal(hasInt8Products('avx2 fma avx512f avx512_vnni'), true)
   assert.equal(hasInt8Products('asimd asimddp'), true)

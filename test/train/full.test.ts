@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { artifactPlaces } from '../../cli/artifact-places.ts'
 import { openBaseModel } from '../../src/base/open-base-model.ts'
-import { InputError, TransientError } from '../../src/errors.ts'
+import { InputError } from '../../src/errors.ts'
 import { parseFineTune } from '../../src/spec/parse-fine-tune.ts'
 import { clean } from '../../src/stages/clean.ts'
 import { evaluate } from '../../src/stages/evaluate.ts'
@@ -19,23 +19,13 @@ import { tokenize } from '../../src/stages/tokenize.ts'
 import { train } from '../../src/stages/train.ts'
 import { stageContext } from '../support/stage-context.ts'
 import { writeTinyModel } from '../support/tiny-model.ts'
+import { killedAndResumed } from './killed-and-resumed.ts'
 import { TinyTraining } from './tiny-training.ts'
 
 for (const optim of ['adamw_torch', 'adamw_8bit'] as const)
   test(`killed with method full and ${optim}, the job ends with the same weights, bit for bit`, async (t) => {
     const change = { method: 'full', optim, learningRate: 1e-3 } as const
-    const undisturbed = await (await TinyTraining.create(t)).attempt({}, change)
-    const training = await TinyTraining.create(t)
-    // On a busy disk the first checkpoint may take more than twenty steps of this size.
-    let isSaved = false
-    const onCheckpoint = () => void (isSaved = true)
-    const onProgress = ({ step }: { step: number }) =>
-      void (isSaved && step >= 20 && process.kill(training.pid(), 'SIGKILL'))
-    await assert.rejects(training.attempt({ onProgress, onCheckpoint }, change), TransientError)
-    const resumed = await training.attempt({}, change)
-    assert.ok((resumed.summary.resumedFromStep as number) >= 4)
-    assert.equal(resumed.summary.exact, true)
-    assert.ok(resumed.adapter.equals(undisturbed.adapter))
+    const { undisturbed } = await killedAndResumed(t, change)
     assert.ok((undisturbed.summary.lastLoss as number) < 0.9 * (undisturbed.summary.firstLoss as number))
   })
 
