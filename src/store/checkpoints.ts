@@ -72,8 +72,14 @@ export async function saveCheckpoint(
     await store.write(checkpointManifest(prefix, name.name), jsonText(manifest), { kind: 'absent' })
   }
   // Older ones are given up below, so first make sure that this one can be had.
-  const saved = await readManifest(store, prefix, name.name)
-  await checkSizes(store, saved.files)
+  try {
+    const saved = await readManifest(store, prefix, name.name)
+    await checkSizes(store, saved.files)
+  } catch (error) {
+    // A later owner prunes what a zombie leaves on its way: then it is not the store that is corrupt.
+    if (error instanceof CorruptError) await lease.check()
+    throw error
+  }
   const kept = await moveLatest(store, lease, prefix, (names) => {
     const all = [name.name, ...names.filter((other) => other !== name.name)]
     const best = all.find((other) => stepOf(other) === options.best)

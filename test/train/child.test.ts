@@ -182,7 +182,8 @@ test('a hung child is killed as stalled, and the job goes on', async (t) => {
   await assert.rejects(training.attempt({ stallLimits, onProgress: hang }), (error) => {
     assert.ok(error instanceof TransientError)
     const { stalled, signal } = error.cause as ChildEvidence
-    assert.equal(stalled?.phase, 'train')
+    // Quick as it is, it may have come to the evaluation after step 16 before the signal reached it.
+    assert.match(String(stalled?.phase), /^(train|evaluate)$/)
     assert.equal(signal, 'SIGKILL')
     return true
   })
