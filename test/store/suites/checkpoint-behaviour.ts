@@ -155,6 +155,20 @@ export function checkpointBehaviour(open: OpenFresh): void {
     assert.deepEqual((await keysOf(store, `${PREFIX}/checkpoints/00000020-2/`)).length, 3)
   })
 
+  test('a zombie whose checkpoint the new owner prunes under it is fenced; nothing is called corrupt', async (t) => {
+    const store = await open(t)
+    const old = await acquireLease(store, 'job', 'a1')
+    const zombie = storeWith(store, {
+      write: async (key, bytes, condition) => {
+        const written = await store.write(key, bytes, condition)
+        if (key.endsWith('manifest.json')) await save(t, store, await acquireLease(store, 'job', 'a2'), 20)
+        return written
+      },
+    })
+    await assert.rejects(save(t, zombie, old, 10), FencedError)
+    assert.deepEqual(await keysOf(store, `${PREFIX}/checkpoints/00000010-1/`), [])
+  })
+
   const DAMAGE: { name: string; damage: (store: Store, folder: string) => Promise<unknown> }[] = [
     {
       name: 'with a changed byte',
