@@ -4,6 +4,10 @@ import { type Device, executionProviders, loadingError } from './device.ts'
 import type { GraphFunction } from './extract.ts'
 import { fuse } from './fuse.ts'
 import type { DataType, TensorData } from './graph.ts'
+import { type WaitingThreads, waitingThreads } from './waiting-threads.ts'
+
+/** Looked at once: later this process itself is what the machine is busy with. */
+let waiting: WaitingThreads | undefined
 
 export interface SessionOptions {
   threads: number
@@ -40,9 +44,7 @@ export class Session {
       enableMemPattern: false,
       enableCpuMemArena: options.frugal !== true,
       logSeverityLevel: 3,
-      // A thread that spins while it waits takes the core from whatever else runs here: with ten times more to do than
-      // cores, 12.2 tokens/s without against 9.4 with (docs/performance.md).
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
+      extra: { session: { intra_op: (waiting ??= waitingThreads()) } },
       ...(external.length > 0 && { externalData: external }),
       ...(options.profileTo !== undefined && {
         enableProfiling: true,
