@@ -3,14 +3,14 @@ import type { Client } from '@temporalio/client'
 import { liveBlock } from './display/live-display.ts'
 import { plainDisplay } from './display/plain-display.ts'
 import type { Terminal } from './display/terminal.ts'
-import { isResting, type JobView, viewJob } from '../jobs/job-view.ts'
+import { isAsking, isResting, type JobView, viewJob } from '../jobs/job-view.ts'
 
 /** The spinner's pace. */
 const DRAW_MILLISECONDS = 200
 /** How often the server is asked: every heartbeat is a second apart. */
 const LOOK_EVERY_DRAWS = 3
 
-/** Shows a job until it is closed or paused, or until `signal` is aborted. Returns the last look. */
+/** Shows a job until it is closed, paused or asks a person, or until `signal` is aborted. Returns the last look. */
 export async function followJob(
   client: Client,
   name: string,
@@ -24,7 +24,7 @@ export async function followJob(
     const now = Date.now()
     if (terminal.isInteractive) terminal.block(liveBlock(terminal, view, now))
     else say(view, now)
-    if (view.state !== 'running' || isResting(view) || signal.aborted) break
+    if (view.state !== 'running' || isResting(view) || isAsking(view) || signal.aborted) break
     await sleep(DRAW_MILLISECONDS, undefined, { signal }).catch(() => {})
   }
   // The block stays where it is, as lines.

@@ -16,6 +16,7 @@ export async function jobResult(client: Client, name: string): Promise<FineTuneS
     if (!(cause instanceof ApplicationFailure)) {
       throw new JobFailedError(`Job ${name} ended without a result: ${cause?.message ?? error.message}`)
     }
+    if (cause.type === 'rejected') throw new JobFailedError(cause.message)
     if (cause.type === 'input') throw new InputError(cause.message, { cause: error })
     throw new JobFailedError(`${cause.message} (what happened before: temper logs ${name})`, { cause: error })
   }

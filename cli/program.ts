@@ -1,5 +1,6 @@
 import { temperVersion } from '../src/temper-version.ts'
 import { Command } from 'commander'
+import { addApproveCommand, addRejectCommand } from './commands/approve.ts'
 import { addCancelCommand } from './commands/cancel.ts'
 import { addDownCommand } from './commands/down.ts'
 import { addFleetCommand } from './commands/fleet.ts'
@@ -36,6 +37,8 @@ export function createProgram(): Command {
     addFleetCommand,
     addPauseCommand,
     addResumeCommand,
+    addApproveCommand,
+    addRejectCommand,
     addRetryCommand,
     addCancelCommand,
     addScheduleCommand,

@@ -31,6 +31,13 @@ export async function reportEnd(
     outputs.json({ job: name, state: 'paused' })
     return
   }
+  if (end.kind === 'asking') {
+    terminal.line(
+      `Job ${name} waits for approval, and nothing runs until then. Publish it with: temper approve ${name} (or not: temper reject ${name})`,
+    )
+    outputs.json({ job: name, state: 'waitingForApproval' })
+    return
+  }
   const { view, result } = end
   const { base, tuned } = result.evaluation
   const places = await artifactPlaces(session.store, result)

@@ -3,15 +3,16 @@ import type { Terminal } from './display/terminal.ts'
 import { ensureWorker } from './ensure-worker.ts'
 import { followJob } from './follow-job.ts'
 import { jobResult } from './job-result.ts'
-import { isResting, type JobView } from '../jobs/job-view.ts'
+import { isAsking, isResting, type JobView } from '../jobs/job-view.ts'
 import type { Session } from './session.ts'
 import { type JobRequest, submitJob } from './submit-job.ts'
 import type { WorkerProcess } from './worker-process.ts'
 
-/** The job ended or was paused, or this command was asked to stop before it did. */
+/** The job ended, was paused or asks a person, or this command was asked to stop before it did. */
 export type RunEnd =
   | { kind: 'finished'; view: JobView; result: FineTuneSummary }
   | { kind: 'paused'; view: JobView }
+  | { kind: 'asking'; view: JobView }
   | { kind: 'interrupted'; view: JobView; servedElsewhere: boolean }
 
 /** How often a look is taken at whether the `temper up` that served the job is still there. */
@@ -45,6 +46,7 @@ export async function serveJob(
       return { kind: 'finished', view, result: await jobResult(session.client, name) }
     }
     if (isResting(view)) return { kind: 'paused', view }
+    if (isAsking(view)) return { kind: 'asking', view }
     const servedElsewhere = service.worker() === undefined
     if (!servedElsewhere) say('Saving a checkpoint and stopping (Ctrl-C again: stop at once) …')
     return { kind: 'interrupted', view, servedElsewhere }

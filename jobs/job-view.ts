@@ -3,6 +3,7 @@ import { InputError } from '../src/errors.ts'
 import type { StageProgress } from '../src/stages/stage-progress.ts'
 import {
   ATTEMPTS_MEMO,
+  type Approval,
   type JobPriority,
   type JobStatus,
   SPEC_MEMO,
@@ -13,7 +14,8 @@ import {
 } from '../workflows/job.ts'
 import { jobIdOf, jobNameOf } from './job-id.ts'
 
-export type JobState = 'running' | 'completed' | 'failed' | 'cancelled' | 'terminated'
+/** rejected: a person has refused the publication. */
+export type JobState = 'running' | 'completed' | 'failed' | 'rejected' | 'cancelled' | 'terminated'
 
 /** A job as people look at it: put together from what the server knows, so no worker needs to be up. */
 export interface JobView {
@@ -58,6 +60,16 @@ export function isResting(view: JobView): boolean {
   return view.isPaused && view.stages.some(({ state }) => state === 'paused')
 }
 
+/** Waits for a person's word: nothing runs until it is given. */
+export function isAsking(view: JobView): boolean {
+  return view.state === 'running' && view.stages.some(({ state }) => state === 'asking')
+}
+
+/** What the job has asked a person, answered or not; undefined where it has asked nothing yet. */
+export function approvalOf(view: JobView): Approval | undefined {
+  return view.stages.find(({ approval }) => approval !== undefined)?.approval
+}
+
 /** InputError where there is no such job. */
 export async function viewJob(client: Client, nameOrId: string): Promise<JobView> {
   const name = jobNameOf(nameOrId)
@@ -92,6 +104,9 @@ export async function findJob(client: Client, name: string): Promise<JobView | u
     ...(description.closeTime && { closedAt: description.closeTime }),
     ...(typeof memo[SPEC_MEMO] === 'string' && { specDigest: memo[SPEC_MEMO] }),
   }
+  // To Temporal it has failed, as a job that could not be published.
+  if (view.state === 'failed' && view.stages.some(({ state }) => state === 'rejected'))
+    view.state = 'rejected'
   if (view.state !== 'running') return view
   const training = view.stages.find(
     ({ name, state }) => name === 'train' && (state === 'running' || state === 'retrying'),

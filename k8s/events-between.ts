@@ -1,10 +1,10 @@
-import type { Condition, FineTuneStatus } from './fine-tune-resource.ts'
+import { type Condition, type FineTuneStatus, WAITS_FOR_APPROVAL } from './fine-tune-resource.ts'
 import type { EventText } from './fine-tunes.ts'
 
 /** What a person should be told when the status changes from `before` to `after`. */
 export function eventsBetween(before: FineTuneStatus | undefined, after: FineTuneStatus): EventText[] {
   const events: EventText[] = []
-  if (after.stage !== before?.stage && after.stages?.some(({ name }) => name === after.stage)) {
+  if (runningStage(after) !== undefined && runningStage(after) !== runningStage(before)) {
     events.push({ type: 'Normal', reason: 'StageStarted', message: `Stage ${after.stage} runs.` })
   }
   const told = new Set(before?.recoveries?.map(({ stage, attempt, time }) => `${stage} ${attempt} ${time}`))
@@ -25,13 +25,19 @@ export function eventsBetween(before: FineTuneStatus | undefined, after: FineTun
   return events
 }
 
-function isBad({ type, status }: Condition): boolean {
+/** A stage that asks a person does not run yet: the condition says so. */
+function runningStage(status: FineTuneStatus | undefined): string | undefined {
+  return status?.stages?.find(({ name, state }) => name === status.stage && state !== 'asking')?.name
+}
+
+function isBad({ type, status, reason }: Condition): boolean {
   switch (type) {
     case 'Failed':
     case 'Recovering':
-    case 'Waiting':
     case 'OverBudget':
       return status === 'True'
+    case 'Waiting':
+      return status === 'True' && reason !== WAITS_FOR_APPROVAL
     case 'TemporalReachable':
     case 'StoreReachable':
       return status === 'False'

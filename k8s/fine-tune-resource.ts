@@ -1,5 +1,6 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node'
 import type { JobPriority } from '../workflows/job.ts'
+import type { Decision } from '../src/stages/decision.ts'
 import { API_VERSION, type FineTuneDocument } from '../src/spec/fine-tune.ts'
 
 const [group = '', version = ''] = API_VERSION.split('/')
@@ -19,8 +20,16 @@ export interface FineTuneResource {
     fleet?: string
     priority?: JobPriority
     budget?: Budget
+    approval?: ApprovalAnswer
   }
   status?: FineTuneStatus
+}
+
+/** A person's answer to `publish.approval: required`; kept until the job asks. */
+export interface ApprovalAnswer {
+  decision: Decision['answer']
+  by?: string
+  comment?: string
 }
 
 /** What a job's training may use up before it is paused. */
@@ -42,6 +51,9 @@ export type ConditionType =
   | 'Waiting'
   | 'TemporalReachable'
   | 'StoreReachable'
+
+/** Reason of the condition Waiting while a person is asked. */
+export const WAITS_FOR_APPROVAL = 'WaitingForApproval'
 
 export interface Condition {
   type: ConditionType
@@ -100,6 +112,18 @@ export interface FineTuneStatus {
   }
   recoveries?: Recovery[]
   spent?: Spent
+  /** Where the job has asked a person. */
+  approval?: {
+    /** Since when it asks. */
+    since: string
+    /** When the spec's answer was first passed on. */
+    passedOnTime?: string
+    decision?: Decision['answer']
+    by?: string
+    comment?: string
+    /** When it was answered. */
+    time?: string
+  }
   /** Where the stage runs. */
   worker?: { pod: string; node?: string }
   artifacts?: { stage: string; digest: string }[]

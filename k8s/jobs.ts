@@ -2,6 +2,7 @@ import type { JobView } from '../jobs/job-view.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { JobPriority } from '../workflows/job.ts'
 import type { PriorityChange } from '../workflows/job-record.ts'
+import type { ApprovalAnswer } from './fine-tune-resource.ts'
 import type { PodReport } from '../workflows/pod-reports.ts'
 
 /** A FineTune's workflow is named after the resource's UID: a resource that is deleted and made again is another job. */
@@ -13,6 +14,8 @@ export interface Jobs {
   /** Asks it to save its state and to hold no machine until it is resumed. Nothing happens where it has ended. */
   pause(uid: string): Promise<void>
   resume(uid: string): Promise<void>
+  /** Passes a person's answer on. Nothing happens where the job does not ask, or was answered. */
+  answer(uid: string, answer: ApprovalAnswer): Promise<void>
   setPriority(uid: string, change: PriorityChange): Promise<void>
   /** Asks it to save its state and to end. Nothing happens where it has ended. */
   cancel(uid: string): Promise<void>

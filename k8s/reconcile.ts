@@ -1,15 +1,22 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node'
-import { isResting, type JobView } from '../jobs/job-view.ts'
+import { approvalOf, isAsking, isResting, type JobView } from '../jobs/job-view.ts'
 import { jobIdOf } from '../jobs/job-id.ts'
 import { InputError, TransientError } from '../src/errors.ts'
 import { resolveDocumentPaths } from '../src/spec/document-paths.ts'
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { JobPriority } from '../workflows/job.ts'
 import { canonicalJson } from '../src/store/canonical-json.ts'
+import { decisionText } from '../src/stages/decision.ts'
 import { parseFineTune } from '../src/spec/parse-fine-tune.ts'
+import { askingStatement } from './asking-statement.ts'
 import { eventsBetween } from './events-between.ts'
 import { isTrue } from './fine-tune-conditions.ts'
-import type { Budget, ConditionType, FineTuneResource } from './fine-tune-resource.ts'
+import {
+  type ApprovalAnswer,
+  type Budget,
+  type ConditionType,
+  type FineTuneResource,
+} from './fine-tune-resource.ts'
 import type { FineTunes } from './fine-tunes.ts'
 import { type Fleet, fleetOf, whyWaiting } from './fleets.ts'
 import type { Jobs } from './jobs.ts'
@@ -78,6 +85,7 @@ interface Job {
   fleet: Fleet
   priority: JobPriority | undefined
   budget: Budget
+  answer: ApprovalAnswer | undefined
 }
 
 class Reconciliation {
@@ -137,7 +145,11 @@ class Reconciliation {
   #patience(type: ConditionType): number {
     const { conditions } = this.#draft.status
     const since = conditions.find((condition) => condition.type === type)?.lastTransitionTime ?? ''
-    const age = this.#parts.now().getTime() - Date.parse(since)
+    return this.#patienceSince(Date.parse(since))
+  }
+
+  #patienceSince(time: number): number {
+    const age = this.#parts.now().getTime() - time
     return Math.min(LONGEST_PATIENCE_MILLISECONDS, Math.max(SOON_MILLISECONDS, age / 2))
   }
 
@@ -150,7 +162,7 @@ class Reconciliation {
 
   #readSpec(): Job | undefined {
     const { apiVersion, kind, metadata, spec: written } = this.#resource
-    const { suspend: _, fleet: fleetName, priority, budget = {}, ...document } = written
+    const { suspend: _, fleet: fleetName, priority, budget = {}, approval: answer, ...document } = written
     try {
       const source = { apiVersion, kind, metadata: { name: metadata.name }, spec: document }
       const { name, spec } = parseFineTune(source, `FineTune ${metadata.namespace}/${metadata.name}`)
@@ -158,7 +170,7 @@ class Reconciliation {
       // A job under way is not failed by a budget that cannot be kept.
       if (this.#resource.status?.workflowId === undefined) checkBudget(budget, fleet)
       this.#draft.clear('Failed', 'Accepted', 'The spec is valid.')
-      return { name, spec: resolveDocumentPaths(spec, this.#parts.dataRoot), fleet, priority, budget }
+      return { name, spec: resolveDocumentPaths(spec, this.#parts.dataRoot), fleet, priority, budget, answer }
     } catch (error) {
       if (!(error instanceof InputError)) throw error
       this.#draft.set('Failed', { status: 'True', reason: INVALID, message: error.message })
@@ -242,11 +254,17 @@ class Reconciliation {
         this.#end('Failed', view.state === 'failed' ? 'FailedJobs' : 'Cancelled', message)
         return this.#write(undefined)
       }
+      case 'rejected': {
+        const { decision } = approvalOf(view) ?? {}
+        const said = decision ? decisionText(decision) : 'rejected'
+        this.#end('Failed', 'Rejected', `The publication was ${said}. What the stages have made stays.`)
+        return this.#write(undefined)
+      }
     }
   }
 
   /** Pauses a job that has used up its budget, lets one go on that may, and gives it the priority that its spec says. */
-  async #steer(view: JobView, { budget, priority }: Job): Promise<number | undefined> {
+  async #steer(view: JobView, { budget, priority, answer }: Job): Promise<number | undefined> {
     const over = overBudget(budget, this.#draft.status.spent, view)
     if (over !== undefined) {
       const message = `Paused with its state saved: ${over}. Raise it and the job goes on.`
@@ -265,7 +283,17 @@ class Reconciliation {
       const isWaiting = !view.isWorkedOn
       await this.#parts.jobs.setPriority(this.#uid, { priority: priority ?? {}, isWaiting })
     }
-    return this.#write(this.#parts.pollMilliseconds())
+    return this.#answer(view, answer)
+  }
+
+  /** Passes the spec's answer on once the job asks, until it has heard: it takes the first, so twice is as once. */
+  async #answer(view: JobView, answer: ApprovalAnswer | undefined): Promise<number | undefined> {
+    const next = this.#parts.pollMilliseconds()
+    if (answer === undefined || !isAsking(view)) return this.#write(next)
+    const since = Date.parse(this.#draft.passOn())
+    await this.#write(undefined)
+    await this.#parts.jobs.answer(this.#uid, answer)
+    return this.#patienceSince(since)
   }
 
   #end(type: 'Complete' | 'Failed', reason: string, message: string): void {
@@ -298,6 +326,15 @@ class Reconciliation {
   }
 
   #waiting(view: JobView, fleet: Fleet): void {
+    const { decision } = approvalOf(view) ?? {}
+    if (decision) {
+      this.#draft.clear('Waiting', 'Approved', `The publication was ${decisionText(decision)}.`)
+      return
+    }
+    if (isAsking(view)) {
+      this.#draft.set('Waiting', askingStatement(view, this.#resource.metadata))
+      return
+    }
     if (view.isWorkedOn || this.#draft.status.stage !== 'train') {
       this.#draft.clear('Waiting', 'TakenUp', 'A worker has taken up the work.')
       return

@@ -1,4 +1,5 @@
-import type { JobView } from '../jobs/job-view.ts'
+import { approvalOf, type JobView } from '../jobs/job-view.ts'
+import { type Decision, decisionText } from '../src/stages/decision.ts'
 import type { Recovery as WorkflowRecovery } from '../workflows/recoveries.ts'
 import { hostOf } from './pod-reports.ts'
 import { type Statement, withCondition } from './fine-tune-conditions.ts'
@@ -9,6 +10,8 @@ import type {
   Recovery,
   StageReport,
 } from './fine-tune-resource.ts'
+
+type Approval = NonNullable<FineTuneStatus['approval']>
 
 /** The next status of a resource, built up from its last one and from what is seen now. */
 export class StatusDraft {
@@ -54,6 +57,7 @@ export class StatusDraft {
     const published = view.stages.find(({ name }) => name === 'publish')?.summary
     if (published) status.published = `${String(published['name'])}@${String(published['version'])}`
     status.stage = stageOf(view)
+    this.#approval(view)
     if (view.closedAt) status.completionTime = timeText(view.closedAt)
     else delete status.completionTime
     const pod = view.workerIdentity === undefined ? undefined : hostOf(view.workerIdentity)
@@ -62,6 +66,30 @@ export class StatusDraft {
       status.worker = { pod, ...(node !== undefined && { node }) }
     else delete status.worker
     this.#progress(view)
+  }
+
+  #approval(view: JobView): void {
+    const asked = approvalOf(view)
+    const { approval: before } = this.status
+    if (asked === undefined) {
+      delete this.status.approval
+      return
+    }
+    const { askedAt, decision } = asked
+    const since = timeText(new Date(askedAt))
+    const passedOnTime = before?.since === since ? before.passedOnTime : undefined
+    this.status.approval = {
+      since,
+      ...(passedOnTime !== undefined && { passedOnTime }),
+      ...(decision && answered(decision)),
+    }
+  }
+
+  /** The answer of the spec goes to the job. Returns since when it does. */
+  passOn(): string {
+    const { approval } = this.status
+    if (approval) approval.passedOnTime ??= this.#now
+    return approval?.passedOnTime ?? this.#now
   }
 
   /** What the workflow's record says, which no look can miss. What an earlier run had recovered from stays. */
@@ -113,8 +141,17 @@ function recoveryOf(stage: string, one: WorkflowRecovery): Recovery {
   }
 }
 
+function answered({ answer, by, comment, at }: Decision): Omit<Approval, 'since'> {
+  return {
+    decision: answer,
+    ...(by !== undefined && { by }),
+    ...(comment !== undefined && { comment }),
+    time: timeText(new Date(at)),
+  }
+}
+
 function stageReport(stage: JobView['stages'][number]): StageReport {
-  const { name, state, attempts, startedAt, finishedAt, digest, failure } = stage
+  const { name, state, attempts, startedAt, finishedAt, digest, failure, approval } = stage
   return {
     name,
     state,
@@ -123,20 +160,27 @@ function stageReport(stage: JobView['stages'][number]): StageReport {
     ...(finishedAt !== undefined && { completionTime: timeText(new Date(finishedAt)) }),
     ...(digest !== undefined && { digest }),
     ...(failure !== undefined && { message: `${failure.kind}: ${failure.message}` }),
+    ...(state === 'asking' &&
+      approval && { message: `waiting for approval since ${timeText(new Date(approval.askedAt))}` }),
+    ...(state === 'rejected' && approval?.decision && { message: decisionText(approval.decision) }),
   }
 }
+
+const GOES_ON: readonly string[] = ['running', 'retrying', 'asking']
 
 function stageOf(view: JobView): string {
   switch (view.state) {
     case 'completed':
       return 'complete'
+    case 'rejected':
+      return 'rejected'
     case 'failed':
     case 'terminated':
     case 'cancelled':
       return 'failed'
     case 'running':
       if (view.isPaused) return 'paused'
-      return view.stages.find(({ state }) => state === 'running' || state === 'retrying')?.name ?? 'queued'
+      return view.stages.find(({ state }) => GOES_ON.includes(state))?.name ?? 'queued'
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Client, WorkflowNotFoundError } from '@temporalio/client'
+import { SIGNAL_OF } from '../jobs/answer-job.ts'
 import { jobIdOf } from '../jobs/job-id.ts'
 import { findJob } from '../jobs/job-view.ts'
 import { hasSearchAttributes } from '../jobs/search-attributes.ts'
@@ -10,6 +11,7 @@ import type { PriorityChange } from '../workflows/job-record.ts'
 import type { PodReport } from '../workflows/pod-reports.ts'
 import { pauseSignal, podReportSignal, prioritySignal, resumeSignal } from '../workflows/signals.ts'
 import { callTemporal, type TemporalPlace } from './call-temporal.ts'
+import type { ApprovalAnswer } from './fine-tune-resource.ts'
 import type { JobStart, Jobs } from './jobs.ts'
 
 /** FineTunes as workflows of a Temporal server. */
@@ -58,6 +60,10 @@ export class TemporalJobs implements Jobs {
 
   resume(uid: string): Promise<void> {
     return this.#signal(jobIdOf(uid), resumeSignal)
+  }
+
+  answer(uid: string, { decision, ...words }: ApprovalAnswer): Promise<void> {
+    return this.#signal(jobIdOf(uid), SIGNAL_OF[decision], words)
   }
 
   setPriority(uid: string, change: PriorityChange): Promise<void> {

@@ -173,8 +173,9 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
   }
   const summary = { artifacts, evaluation: evaluated.summary, training: trained.summary }
   if (job.prepared) return summary
-  const published = await record.stage('publish', (stage) =>
-    withRetries(stage, (attempt, after) =>
+  const published = await record.stage('publish', async (stage) => {
+    const approval = await record.approval()
+    return withRetries(stage, (attempt, after) =>
       activities.publish({
         jobId,
         attempt,
@@ -184,9 +185,10 @@ export async function fineTune(job: FineTuneJob): Promise<FineTuneSummary> {
         base,
         dataFiles: spec.data.train.map((path) => path.slice(path.lastIndexOf('/') + 1)),
         artifacts,
+        ...(approval && { approval }),
       }),
-    ),
-  )
+    )
+  })
   return { ...summary, published: published.summary }
 }
 

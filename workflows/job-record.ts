@@ -6,7 +6,9 @@ import {
   upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow'
+import type { Decision } from '../src/stages/decision.ts'
 import type { StageOutcome } from '../src/stages/stage-outcome.ts'
+import { ApprovalRequest, isRejection } from './approval-request.ts'
 import { failureOf, finalFailure } from './failure.ts'
 import { JobControl } from './job-control.ts'
 import {
@@ -14,6 +16,7 @@ import {
   type JobPriority,
   type JobStatus,
   STAGES,
+  STAGE_APPROVAL,
   STAGE_ATTRIBUTE,
   STATUS_MEMO,
   type StageName,
@@ -45,6 +48,7 @@ export class JobRecord {
   readonly #job: FineTuneJob
   readonly #control: JobControl
   readonly #reports: PodReports | undefined
+  readonly #approval: ApprovalRequest | undefined
   #current: StageName = 'model'
 
   constructor(job: FineTuneJob) {
@@ -61,6 +65,11 @@ export class JobRecord {
           (report) => this.#correct(report),
         )
       : undefined
+    if (job.spec.publish.approval === 'required')
+      this.#approval = new ApprovalRequest((approval) => {
+        this.#stageStatus('publish').approval = approval
+        this.#publish(this.#current)
+      })
     setHandler(setPriority, ({ priority, isWaiting }) => {
       this.#status.priority = priority
       this.#publish(this.#current)
@@ -85,6 +94,14 @@ export class JobRecord {
   /** For what is started from now on. */
   get priority(): JobPriority | undefined {
     return this.#status.priority
+  }
+
+  /** A person's approval of what is to be published, where the job wants one. Nothing runs while it waits. */
+  async approval(): Promise<Decision | undefined> {
+    if (this.#approval === undefined) return undefined
+    const status = this.#stageStatus('publish')
+    if (status.approval?.decision === undefined) status.state = 'asking'
+    return this.#approval.answer()
   }
 
   /** What failures of a stage have cost so far. */
@@ -128,6 +145,10 @@ export class JobRecord {
         status.state = 'cancelled'
         throw error
       }
+      if (isRejection(error)) {
+        status.state = 'rejected'
+        throw error
+      }
       status.state = 'failed'
       status.failure = failureOf(error)
       throw finalFailure(status.failure)
@@ -151,6 +172,8 @@ export class JobRecord {
 
   #publish(current: StageName): void {
     upsertMemo({ [STATUS_MEMO]: this.#status })
-    if (this.#job.searchAttributes) upsertSearchAttributes({ [STAGE_ATTRIBUTE]: [current] })
+    if (!this.#job.searchAttributes) return
+    const isAsking = this.#stageStatus(current).state === 'asking'
+    upsertSearchAttributes({ [STAGE_ATTRIBUTE]: [isAsking ? STAGE_APPROVAL : current] })
   }
 }

@@ -1,5 +1,6 @@
 import type { FineTuneSpec } from '../src/spec/fine-tune.ts'
 import type { CleanOutcome } from '../src/stages/clean.ts'
+import type { Decision } from '../src/stages/decision.ts'
 import type { TokenizeOutcome } from '../src/stages/tokenize.ts'
 import type { ArtifactRef } from '../src/store/artifact.ts'
 import type { FailureCounts } from '../src/failures/failure-details.ts'
@@ -61,9 +62,27 @@ export interface JobPriority {
   fairnessWeight?: number
 }
 
+/** A question to a person, and what was answered. */
+export interface Approval {
+  /** In milliseconds since 1970. */
+  askedAt: number
+  decision?: Decision
+}
+
 export interface StageStatus {
   name: StageName
-  state: 'waiting' | 'running' | 'retrying' | 'paused' | 'done' | 'skipped' | 'failed' | 'cancelled'
+  state:
+    | 'waiting'
+    | 'running'
+    | 'retrying'
+    | 'paused'
+    /** Waits for a person's word. */
+    | 'asking'
+    | 'done'
+    | 'skipped'
+    | 'failed'
+    | 'rejected'
+    | 'cancelled'
   /** From 1; 0 where it has not begun. */
   attempts: number
   startedAt?: number
@@ -72,6 +91,8 @@ export interface StageStatus {
   summary?: Record<string, unknown>
   /** Digest of the artifact in the store. */
   digest?: string
+  /** Publishing: where the job asks a person first. */
+  approval?: Approval
   /** The last failure, with the evidence by which its kind was known. */
   failure?: Failure
   /** What failures have cost so far. */
@@ -104,6 +125,8 @@ export const SPEC_MEMO = 'specDigest'
 /** Search attributes, all of type Keyword. */
 export const JOB_ATTRIBUTE = 'TemperJob'
 export const STAGE_ATTRIBUTE = 'TemperStage'
+/** Value of the stage's attribute while the job waits for a person's word. */
+export const STAGE_APPROVAL = 'approval'
 /** Key of the training workflow's memo that holds its TrainingAttempts. */
 export const ATTEMPTS_MEMO = 'attempts'
 

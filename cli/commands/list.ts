@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { formatSeconds } from '../display/format.ts'
+import { stateText } from '../display/state-text.ts'
 import { table } from '../display/table.ts'
 import { findJob, type JobView } from '../../jobs/job-view.ts'
 import { jobNameOf } from '../../jobs/job-id.ts'
@@ -36,6 +37,7 @@ async function list(options: { json?: boolean }): Promise<void> {
         name,
         state,
         stage: currentStage(job.stages),
+        ...(job.stages.some(({ state }) => state === 'asking') && { waitsForApproval: true }),
         startedAt,
         closedAt,
       })),
@@ -50,7 +52,7 @@ function jobTable(jobs: readonly JobView[]): string[] {
     ['NAME', 'STATE', 'STAGE', 'STARTED', 'TOOK'],
     jobs.map((job) => [
       job.name,
-      job.state,
+      stateText(job),
       currentStage(job.stages) ?? '',
       job.startedAt.toISOString().replace('T', ' ').slice(0, 16),
       formatSeconds(((job.closedAt ?? new Date()).getTime() - job.startedAt.getTime()) / 1000),

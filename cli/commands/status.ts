@@ -3,6 +3,7 @@ import { failureTexts } from '../display/failure-texts.ts'
 import { stageSeconds, stageText } from '../display/stage-text.ts'
 import { formatSeconds } from '../display/format.ts'
 import { jobResult } from '../job-result.ts'
+import { stateText } from '../display/state-text.ts'
 import { viewJob, type JobView } from '../../jobs/job-view.ts'
 import { openOutputs } from '../outputs.ts'
 import { artifactPlaces } from '../artifact-places.ts'
@@ -27,9 +28,7 @@ async function status(name: string, options: { json?: boolean }): Promise<void> 
   try {
     const { line, style } = outputs.terminal
     const view = await viewJob(session.client, name)
-    line(
-      `${style(view.name, 'bold')}: ${view.isPaused && view.state === 'running' ? 'paused' : view.state}, started ${view.startedAt.toISOString()}`,
-    )
+    line(`${style(view.name, 'bold')}: ${stateText(view)}, started ${view.startedAt.toISOString()}`)
     for (const text of stageLines(view)) line(text)
     const result = view.state === 'completed' ? await jobResult(session.client, view.name) : undefined
     const artifacts = result ? await artifactPlaces(session.store, result) : undefined

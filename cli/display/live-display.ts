@@ -31,8 +31,10 @@ function symbol(terminal: Terminal, stage: StageStatus, now: number): string {
     case 'skipped':
       return terminal.style('✓', 'green')
     case 'failed':
+    case 'rejected':
       return terminal.style('✗', 'red')
     case 'paused':
+    case 'asking':
     case 'cancelled':
       return terminal.style('■', 'yellow')
   }

@@ -1,3 +1,4 @@
+import { decisionText } from '../../src/stages/decision.ts'
 import type { StageProgress } from '../../src/stages/stage-progress.ts'
 import type { StageStatus } from '../../workflows/job.ts'
 import { inexactText } from './inexact-text.ts'
@@ -22,6 +23,10 @@ export function stageText(
     }
     case 'paused':
       return 'paused; its state is saved'
+    case 'asking':
+      return `waiting for approval since ${new Date(stage.approval?.askedAt ?? 0).toISOString().replace(/\.\d+/, '')}`
+    case 'rejected':
+      return stage.approval?.decision === undefined ? 'rejected' : decisionText(stage.approval.decision)
     case 'done':
     case 'skipped':
       return [...(stage.state === 'skipped' ? ['made before'] : []), ...summaryTexts(stage)].join(' · ')

@@ -1,5 +1,6 @@
 import type { CleanSummary } from '../../src/data/clean-rows.ts'
 import type { TokenizeSummary } from '../../src/data/tokenize-rows.ts'
+import { decisionText } from '../../src/stages/decision.ts'
 import type { EvaluateSummary } from '../../src/stages/evaluate.ts'
 import type { MergeSummary } from '../../src/stages/merge.ts'
 import type { PublishSummary } from '../../src/stages/publish.ts'
@@ -12,7 +13,7 @@ import { inexactText } from './inexact-text.ts'
 import { formatBytes, formatChange, formatCount, formatLoss } from './format.ts'
 
 /** What a finished stage has to say for itself, the most telling first. */
-export function summaryTexts({ name, summary }: StageStatus): string[] {
+export function summaryTexts({ name, summary, approval }: StageStatus): string[] {
   if (summary === undefined) return []
   // The stage's name says whose summary it is: both come from one record, written by the workflow.
   switch (name) {
@@ -84,7 +85,10 @@ export function summaryTexts({ name, summary }: StageStatus): string[] {
       )
     case 'publish': {
       const { name: published, version } = summary as unknown as PublishSummary
-      return [`${published} version ${version}`]
+      return [
+        `${published} version ${version}`,
+        ...(approval?.decision ? [decisionText(approval.decision)] : []),
+      ]
     }
   }
 }

@@ -1,3 +1,4 @@
+import { MAX_BY, MAX_COMMENT } from '../../src/stages/decision.ts'
 import { schemaAt } from '../../src/spec/json-schema.ts'
 import { KIND, PLURAL } from '../fine-tune-resource.ts'
 import { column, customResourceDefinition } from './custom-resource-definition.ts'
@@ -38,6 +39,25 @@ const CLUSTER_FIELDS: Record<string, StructuralSchema> = {
         maximum: 1000,
         description: 'How many turns the key has for one of another. Default: 1.',
       },
+    },
+  },
+  approval: {
+    type: 'object',
+    description:
+      'The answer of a person where publish.approval is required. May come before the job asks, and change until it was answered.',
+    required: ['decision'],
+    properties: {
+      decision: {
+        type: 'string',
+        enum: ['approved', 'rejected'],
+        description: 'approved: the job publishes; rejected: it ends, and what it has made stays.',
+      },
+      by: {
+        type: 'string',
+        maxLength: MAX_BY,
+        description: 'Who says so, for the record. Nobody checks it: the audit log of the API server knows.',
+      },
+      comment: { type: 'string', maxLength: MAX_COMMENT, description: 'Why, for the record.' },
     },
   },
   budget: {
@@ -110,8 +130,16 @@ export function fineTuneCrd(): object {
     status: statusSchema,
     validations: [
       {
+        rule: "!has(self.spec.approval) || (has(self.spec.publish) && has(self.spec.publish.approval) && self.spec.publish.approval == 'required')",
+        message: 'spec.approval is the answer to publish.approval: required; this job asks nobody',
+      },
+      {
+        rule: `!has(self.spec.approval) || !has(oldSelf.status) || !has(oldSelf.status.approval) || !has(oldSelf.status.approval.decision) || (has(oldSelf.spec.approval) && self.spec.approval == oldSelf.spec.approval)`,
+        message: 'the job was answered, see status.approval; spec.approval changes nothing any more',
+      },
+      {
         rule: `!has(oldSelf.status) || !has(oldSelf.status.workflowId) || (${FIXED.map(unchanged).join(' && ')})`,
-        message: `the job was started: only suspend, priority and budget may change; delete it and create another to change ${FIXED.join(', ')}`,
+        message: `the job was started: only suspend, priority, budget and approval may change; delete it and create another to change ${FIXED.join(', ')}`,
       },
     ],
   })

@@ -10,7 +10,7 @@ export const statusSchema: StructuralSchema = {
     workflowId: text(
       "The job's workflow in Temporal. There once the job was started; the spec is fixed then.",
     ),
-    stage: text('The stage that runs, or queued, paused, suspended, complete, failed.'),
+    stage: text('The stage that runs, or queued, paused, suspended, complete, failed, rejected.'),
     startTime: time('When the job was started.'),
     completionTime: time('When the job ended.'),
     conditions: conditionList(
@@ -18,12 +18,14 @@ export const statusSchema: StructuralSchema = {
     ),
     stages: list('The stages in their order.', 'name', {
       name: text('The stage.'),
-      state: text('waiting, running, retrying, done, skipped, failed or cancelled.'),
+      state: text(
+        'waiting, running, retrying, paused, asking, done, skipped, failed, rejected or cancelled.',
+      ),
       attempts: whole('How often it was begun.'),
       startTime: time('When it was first begun.'),
       completionTime: time('When it ended.'),
       digest: text('Its artifact in the store.'),
-      message: text('Its last failure.'),
+      message: text('Its last failure, or what it waits for.'),
     }),
     progress: {
       type: 'object',
@@ -53,6 +55,18 @@ export const statusSchema: StructuralSchema = {
           stepsLost: whole('Optimizer steps that had to be done again.'),
           gpuSecondsLost: text('Seconds of GPU time that had to be spent again.'),
         },
+      },
+    },
+    approval: {
+      type: 'object',
+      description: 'Where the job has asked a person whether it may publish.',
+      properties: {
+        since: time('Since when it asks.'),
+        passedOnTime: time('When the answer of spec.approval was first passed on to the job.'),
+        decision: text('approved or rejected, once it was answered.'),
+        by: text('Who has answered, in their own words.'),
+        comment: text('Why, in their own words.'),
+        time: time('When it was answered.'),
       },
     },
     worker: {

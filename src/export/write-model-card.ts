@@ -13,6 +13,8 @@ export interface ModelCard {
   base: { source: string; revision?: string; digest: string }
   /** The version whose adapter was trained further. */
   continuedFrom?: number
+  /** What the person said who let it be published. */
+  approval?: string
   data: {
     train: readonly string[]
     trainRows: number
@@ -49,6 +51,7 @@ function modelCardText(card: ModelCard): string {
     frontMatter(card),
     `# ${inline(card.name)}, version ${card.version}`,
     `${code(base.source)} fine-tuned ${card.method === 'full' ? 'in all its weights' : 'with LoRA'} by Temper. All numbers below were measured on this model.`,
+    ...(card.approval === undefined ? [] : [`Publication ${inline(card.approval)}.`]),
     '## Evaluation',
     `On ${data.evalRows} rows that were held out of training. Loss is the mean cross-entropy of a target token, in nats.`,
     table(

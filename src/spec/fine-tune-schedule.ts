@@ -164,6 +164,19 @@ const source = z
     'must be a path (relative to this document, or absolute) or s3://bucket/key, with a slash at its end for all objects below',
   )
 const fineTune = jobSpec.extend({
+  publish: jobSpec.shape.publish
+    .unwrap()
+    .extend({
+      approval: z
+        .enum(['none'], {
+          error:
+            'must be none, since a night asks nobody: its gate decides. Where a person has to, run a FineTune with publish.approval required',
+        })
+        .default('none')
+        .describe('Has no place in a schedule, where the gate decides.'),
+    })
+    .prefault({})
+    .describe('Where the result goes.'),
   data: jobSpec.shape.data
     .extend({
       train: z

@@ -411,9 +411,15 @@ const publish = z
       description: 'Name under which versions are published. Default: metadata.name.',
       examples: ['support-bot'],
     }),
+    approval: z
+      .enum(['none', 'required'])
+      .default('none')
+      .describe(
+        'required: when everything is made and measured the job waits, for as long as it takes and with nothing running, until a person approves (temper approve) or rejects it; none: it publishes at once.',
+      ),
   })
   .prefault({})
-  .describe('Where the result goes.')
+  .describe('Where the result goes, and who is asked first.')
 
 const labels = z.record(z.string(), z.string())
 
@@ -448,4 +454,7 @@ export type FineTuneDocument = z.input<typeof fineTuneSchema>
 
 type ParsedSpec = z.output<typeof fineTuneSchema>['spec']
 /** The spec with every default filled in. */
-export type FineTuneSpec = Omit<ParsedSpec, 'publish'> & { publish: { name: string } }
+export type FineTuneSpec = Omit<ParsedSpec, 'publish'> & {
+  /** A job that was started by an older Temper has no approval: it asks nobody. */
+  publish: { name: string; approval?: ParsedSpec['publish']['approval'] }
+}

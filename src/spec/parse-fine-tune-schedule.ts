@@ -28,7 +28,7 @@ export function parseFineTuneSchedule(
   const { publish, ...job } = spec.fineTune
   return {
     name: metadata.name,
-    spec: { ...spec, fineTune: { ...job, publish: { name: publish.name ?? metadata.name } } },
+    spec: { ...spec, fineTune: { ...job, publish: { ...publish, name: publish.name ?? metadata.name } } },
   }
 }
 

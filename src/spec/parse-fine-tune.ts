@@ -17,5 +17,8 @@ export function parseFineTune(source: string | object, where: string): { name: s
   ]
   if (!parsed.success || problems.length > 0) throw documentError(problems, where, read)
   const { metadata, spec } = parsed.data
-  return { name: metadata.name, spec: { ...spec, publish: { name: spec.publish.name ?? metadata.name } } }
+  return {
+    name: metadata.name,
+    spec: { ...spec, publish: { ...spec.publish, name: spec.publish.name ?? metadata.name } },
+  }
 }

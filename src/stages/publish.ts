@@ -10,6 +10,7 @@ import { acquireLease } from '../store/lease.ts'
 import { publishVersion, versionFolder } from '../store/model-registry.ts'
 import type { TrainSettings } from '../train/train-settings.ts'
 import { METRICS_FILE, type TrainSummary } from '../train/train-task.ts'
+import { type Decision, decisionText } from './decision.ts'
 import type { FineTuneArtifacts } from './fine-tune-summary.ts'
 import type { MergeSummary } from './merge.ts'
 import { openInput } from './open-input.ts'
@@ -30,6 +31,8 @@ export interface PublishInput {
   artifacts: FineTuneArtifacts
   /** The version whose adapter the training went on from, with that adapter's digest. */
   continuedFrom?: { version: number; adapter: string }
+  /** Of the person who was asked. */
+  approval?: Decision
 }
 
 export interface PublishSummary {
@@ -48,7 +51,7 @@ const CARD_FILE = 'README.md'
  * version, and moves the name to it. A merged model stays where it is, an artifact that never changes; the card says where.
  */
 export async function publish(context: StageContext, input: PublishInput): Promise<PublishOutcome> {
-  const { jobId, name, publication, base, artifacts, continuedFrom } = input
+  const { jobId, name, publication, base, artifacts, continuedFrom, approval } = input
   const { store, signal } = context
   const folder = join(context.scratchDir, 'out')
   await mkdir(folder, { recursive: true })
@@ -76,6 +79,7 @@ export async function publish(context: StageContext, input: PublishInput): Promi
         base: { source, digest, ...(revision !== undefined && { revision }) },
         artifacts,
         ...(continuedFrom && { continuedFrom }),
+        ...(approval && { approval }),
       },
       prepare: (version) => writeModelCard(join(folder, CARD_FILE), { ...card, version }),
     },
@@ -107,7 +111,7 @@ function settingsOf(training: TrainSettings): Record<string, unknown> {
 /** Everything that the stages have measured and counted. */
 async function cardOf(
   context: StageContext,
-  { name, base, dataFiles, artifacts, continuedFrom }: PublishInput,
+  { name, base, dataFiles, artifacts, continuedFrom, approval }: PublishInput,
   folder: string,
 ): Promise<Omit<ModelCard, 'version'>> {
   const { source, revision, digest } = base
@@ -125,6 +129,7 @@ async function cardOf(
     name,
     base: { source, digest, ...(revision !== undefined && { revision }) },
     ...(continuedFrom && { continuedFrom: continuedFrom.version }),
+    ...(approval && { approval: `${decisionText(approval)} (${new Date(approval.at).toISOString()})` }),
     data: {
       train: dataFiles,
       trainRows: tokenized.trainRows,

@@ -10,6 +10,7 @@ import {
   formatSeconds,
 } from '../../cli/display/format.ts'
 import { liveBlock } from '../../cli/display/live-display.ts'
+import { stateText } from '../../cli/display/state-text.ts'
 import { plainDisplay } from '../../cli/display/plain-display.ts'
 import { openTerminal } from '../../cli/display/terminal.ts'
 import type { JobView } from '../../jobs/job-view.ts'
@@ -141,6 +142,28 @@ describe('what is drawn', () => {
     )
     assert.match(retrying ?? '', /^\S train {5}waiting for a worker · attempt 2…  90 s$/)
   })
+})
+
+test('a job that asks a person, and one that was refused', () => {
+  const asked = { askedAt: Date.parse('2026-11-22T18:00:00.500Z') }
+  const asking = view({ publish: { state: 'asking', startedAt: 0, approval: asked } })
+  assert.equal(stateText(asking), 'waiting for approval')
+  assert.equal(stateText({ ...asking, isPaused: true }), 'paused')
+  const terminal = openTerminal(screen(90).stream, {})
+  const lastLine = (job: JobView) =>
+    stripVTControlCharacters(liveBlock(terminal, job, 90 * second).at(-1) ?? '')
+  assert.equal(lastLine(asking), '■ publish   waiting for approval since 2026-11-22T18:00:00Z  90 s')
+  const decision = { answer: 'rejected', by: 'ben', comment: 'too long', at: 0 } as const
+  const refused = view(
+    { publish: { state: 'rejected', approval: { ...asked, decision } } },
+    { state: 'rejected' },
+  )
+  assert.equal(stateText(refused), 'rejected')
+  assert.equal(lastLine(refused), '✗ publish   rejected by ben: too long')
+  const lines: string[] = []
+  const say = plainDisplay((line) => lines.push(line))
+  for (const at of [1, 20]) say(asking, at * second)
+  assert.deepEqual(lines, ['publish: asking · waiting for approval since 2026-11-22T18:00:00Z (1.0 s)'])
 })
 
 test('in a log: one line a change, and now and then one of progress that is new', () => {

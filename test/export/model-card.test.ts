@@ -69,6 +69,14 @@ test('text of the model or the user cannot break out of its place', async () => 
   assert.match(await text({ name: '# x\n<script>' }), /# \\# x \\<script\\>, version 3/)
 })
 
+test('a publication that was approved says by whom', async () => {
+  assert.match(
+    await text({ approval: 'approved by anna: *fine* (now)' }),
+    /^Publication approved by anna: \\\*fine\\\* \(now\)\.$/m,
+  )
+  assert(!(await text()).includes('Publication'))
+})
+
 test('a local base has no hub name in the front matter', async () => {
   assert(!(await text({ base: { source: '/models/tiny', digest: 'd' } })).includes('base_model'))
 })

@@ -52,6 +52,7 @@ export function olderCrdSuite(shared: () => TestCluster): void {
         abandon: nothing,
         pause: nothing,
         resume: nothing,
+        answer: nothing,
         setPriority: nothing,
         report: nothing,
       }

@@ -86,6 +86,14 @@ function textOf(history: object): string {
   })
 }
 
+async function untilStage(jobId: string, state: string): Promise<void> {
+  for (;;) {
+    const { memo } = await worker.client.workflow.getHandle(jobId).describe()
+    if ((memo?.[STATUS_MEMO] as JobStatus | undefined)?.stages.some((stage) => stage.state === state)) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
 async function untilStopped(): Promise<void> {
   const beats = setInterval(() => heartbeat(), 50)
   await Context.current().cancelled.catch(() => {})
@@ -118,11 +126,7 @@ await record('paused-and-resumed', async (jobId) => {
   await begun[0]?.promise
   const handle = worker.client.workflow.getHandle(jobId)
   await handle.signal('pause')
-  for (;;) {
-    const status = (await handle.describe()).memo?.[STATUS_MEMO] as JobStatus
-    if (status.stages.some(({ state }) => state === 'paused')) break
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await untilStage(jobId, 'paused')
   await handle.signal('resume')
 })
 
@@ -156,5 +160,29 @@ await record(
     await child.signal('podReport', { ...report, attempt: 2, kind: 'outOfMemory' })
   },
   { reportsPods: true, priority: { priorityKey: 4 } },
+)
+// A job that asks a person: rejected after a pause, and approved.
+training = () => Promise.resolve()
+const asks = { spec: { ...spec, publish: { ...spec.publish, approval: 'required' as const } } }
+await record(
+  'approved',
+  async (jobId) => {
+    await untilStage(jobId, 'asking')
+    await worker.client.workflow.getHandle(jobId).signal('approve', { by: 'anna', comment: 'reads well' })
+  },
+  asks,
+)
+await record(
+  'rejected',
+  async (jobId) => {
+    const handle = worker.client.workflow.getHandle(jobId)
+    await untilStage(jobId, 'asking')
+    await handle.signal('pause')
+    await untilStage(jobId, 'paused')
+    await handle.signal('resume')
+    await untilStage(jobId, 'asking')
+    await handle.signal('reject')
+  },
+  asks,
 )
 await worker.stop()

@@ -31,14 +31,21 @@ const replay = (history: string): Promise<void> =>
     'replayed',
   )
 
-test('there are histories of jobs and of trainings, finished, failed, paused and cancelled', () => {
-  assert.ok(names.length >= 10)
+test('there are histories of jobs and of trainings, finished, failed, paused, cancelled, approved and rejected', () => {
+  assert.ok(names.length >= 16)
 })
 
 for (const name of names)
   test(`${name} is replayed by the workflows as they are now`, async () => {
     await replay(text(name))
   })
+
+interface StartedHistory {
+  events: [
+    { workflowExecutionStartedEventAttributes: { input: { payloads: [{ data: string }] } } },
+    ...unknown[],
+  ]
+}
 
 // Negative controls: a replay that could not fail would say nothing.
 test('a job whose stages came in another order is not replayed', async () => {
@@ -56,6 +63,16 @@ test('a training that waited otherwise before it was tried again is not replayed
   const altered = history.replaceAll('"EVENT_TYPE_TIMER_STARTED"', '"EVENT_TYPE_MARKER_RECORDED"')
   assert.notEqual(altered, history)
   await assert.rejects(replay(altered), DeterminismViolationError)
+})
+
+test('a job that was approved is not replayed as one that asks nobody', async () => {
+  const history = JSON.parse(text('approved.json')) as StartedHistory
+  const [input] = history.events[0].workflowExecutionStartedEventAttributes.input.payloads
+  const job = Buffer.from(input.data, 'base64').toString()
+  const altered = job.replace('"approval":"required"', '"approval":"none"')
+  assert.notEqual(altered, job)
+  input.data = Buffer.from(altered).toString('base64')
+  await assert.rejects(replay(JSON.stringify(history)), DeterminismViolationError)
 })
 
 test('a history of another workflow is not replayed', async () => {

@@ -62,6 +62,7 @@ test('all errors at once, each with its path, also between the fields of the job
       {
         data: { train: ['http://x/y'], eval: ['x.jsonl'] },
         train: { warmupSteps: 5, maxSteps: 3 },
+        publish: { approval: 'required' },
       },
     ),
   )
@@ -74,9 +75,10 @@ test('all errors at once, each with its path, also between the fields of the job
     /spec\.fineTune\.data\.train\[0\]: must be a path .* or s3:\/\//,
     /spec\.fineTune\.data\.eval: must be empty/,
     /spec\.fineTune\.train\.warmupSteps: must be below maxSteps/,
+    /spec\.fineTune\.publish\.approval: must be none, since a night asks nobody: its gate decides/,
   ])
     assert.match(message, expected)
-  assert.match(message, /has 8 errors/)
+  assert.match(message, /has 9 errors/)
 })
 
 describe('a cron line', () => {

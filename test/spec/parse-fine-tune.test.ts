@@ -99,7 +99,7 @@ test('a minimal document gets every default', () => {
     eval: { samples: 3, maxNewTokens: 64, batchSize: 4 },
     merge: { dtype: 'auto', maxShardSize: 5_000_000_000 },
     quantize: { formats: ['gguf-q8_0'], maxLossIncrease: 0.02 },
-    publish: { name: 'support-bot' },
+    publish: { name: 'support-bot', approval: 'none' },
   })
 })
 
@@ -134,7 +134,7 @@ test('what is given is kept', () => {
       seed: 0,
     },
     quantize: { formats: [] },
-    publish: { name: 'other' },
+    publish: { name: 'other', approval: 'required' },
   })
   const { spec } = parseFineTune(given, 'job.yaml')
   assert.equal(spec.model.revision, 'v1.0')
@@ -143,7 +143,7 @@ test('what is given is kept', () => {
   assert.deepEqual(spec.train.targetModules, ['q_proj'])
   assert.equal(spec.train.warmupSteps, 3)
   assert.deepEqual(spec.quantize.formats, [])
-  assert.equal(spec.publish.name, 'other')
+  assert.deepEqual(spec.publish, { name: 'other', approval: 'required' })
 })
 
 test('all errors come at once, in the order of the lines, each with path, reason and line', () => {
@@ -272,6 +272,11 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
     name: 'a number for a name',
     fields: { publish: { name: 7 } },
     want: /publish.name: must be text, but is 7; put it in quotes/,
+  },
+  {
+    name: 'an approval that is neither',
+    fields: { publish: { approval: 'yes' } },
+    want: /publish.approval: must be none or required/,
   },
   {
     name: 'a publish name with a slash',

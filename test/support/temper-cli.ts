@@ -42,6 +42,7 @@ interface JobChanges {
   train?: object
   eval?: object
   quantize?: object
+  publish?: object
 }
 
 export async function temperFolder(
@@ -103,7 +104,10 @@ function endRecorded(state: string): void {
   }
 }
 
-function document(name: string, { model, data, train, eval: evaluation, quantize }: JobChanges): object {
+function document(
+  name: string,
+  { model, data, train, eval: evaluation, quantize, publish = {} }: JobChanges,
+): object {
   return {
     apiVersion: 'temper.dev/v1alpha1',
     kind: 'FineTune',
@@ -114,6 +118,7 @@ function document(name: string, { model, data, train, eval: evaluation, quantize
       train: { r: 4, loraAlpha: 8, learningRate: 1e-3, maxSteps: 4, threads: 1, ...train },
       eval: { samples: 1, maxNewTokens: 4, ...evaluation },
       quantize: { maxLossIncrease: 1, ...quantize },
+      publish,
     },
   }
 }
