@@ -168,10 +168,11 @@ const fineTune = jobSpec.extend({
     .unwrap()
     .extend({
       approval: z
-        .enum(['none'], {
-          error:
-            'must be none, since a night asks nobody: its gate decides. Where a person has to, run a FineTune with publish.approval required',
-        })
+        .enum(['none', 'required'])
+        .refine(
+          (approval) => approval === 'none',
+          'must be none, since a night asks nobody: its gate decides. Where a person has to, run a FineTune with publish.approval required',
+        )
         .default('none')
         .describe('Has no place in a schedule, where the gate decides.'),
     })

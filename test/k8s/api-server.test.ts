@@ -1,5 +1,6 @@
 import { after, before, describe } from 'node:test'
 import { programsMissing } from '../support/cluster/binaries.ts'
+import { approvalSuite } from './approval.suite.ts'
 import { chartSuite } from './chart.suite.ts'
 import { commandSuite } from './command.suite.ts'
 import { controllerProcessSuite } from './controller-process.suite.ts'
@@ -24,6 +25,7 @@ describe('with a real API server', { skip, timeout: 600_000 }, () => {
   crdSuite(() => cluster)
   chartSuite(() => cluster)
   controllerSuite(() => cluster)
+  approvalSuite(() => cluster)
   podEvidenceSuite(() => cluster)
   commandSuite(() => cluster)
   controllerProcessSuite(() => cluster)

@@ -95,7 +95,7 @@ export function crdSuite(shared: () => TestCluster): void {
       })
       assert.match(
         await refusal(patch({ train: { r: 8 } })),
-        /the job was started: only suspend, priority and budget may change/,
+        /the job was started: only suspend, priority, budget and approval may change/,
       )
       assert.match(await refusal(patch({ fleet: 'other' })), /the job was started/)
       await patch({ suspend: true, priority: { priorityKey: 1 }, budget: { gpuSeconds: 10 } })

@@ -276,7 +276,7 @@ const REFUSED: { name: string; fields: Record<string, object>; want: RegExp }[] 
   {
     name: 'an approval that is neither',
     fields: { publish: { approval: 'yes' } },
-    want: /publish.approval: must be none or required/,
+    want: /publish.approval: must be one of none, required, but is "yes"/,
   },
   {
     name: 'a publish name with a slash',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '@temporalio/client'
 import type { V1Pod } from '@kubernetes/client-node'
+import { WAITS_FOR_APPROVAL } from '../../../k8s/fine-tune-resource.ts'
 import { nodesMissing, programsMissing } from '../../support/cluster/binaries.ts'
 import { type Keda, startKeda } from '../../support/cluster/keda.ts'
 import type { ClusterCase } from '../cluster-case.ts'
@@ -11,6 +12,8 @@ import { type Surroundings, seconds } from '../surroundings.ts'
 import { TrainingWatch, isStepping } from '../watch-training.ts'
 
 const FLEET = 'cpu'
+/** The CPU stages' workers, by the chart. */
+const STAGES = 'stages'
 const SHORT = 800
 const LONG = 3000
 /** Longer than KEDA and the autoscaler wait before they let a pod go. */
@@ -18,7 +21,7 @@ const LOOK_SECONDS = 40
 
 export const scaling: ClusterCase = {
   name: 'scaling',
-  what: "KEDA's operator and adapter: 0 to 1 for a job, kept while it trains, 2 to 1 without a busy pod, none for a suspended job, one again when it is resumed",
+  what: "KEDA's operator and adapter: 0 to 1 for a job, kept while it trains, 2 to 1 without a busy pod, none for a suspended job, one again when it is resumed, none for a job that waits for approval",
   missing: async () =>
     (await nodesMissing()) ??
     programsMissing(['helm', 'kubectl', 'coredns', 'keda-operator', 'keda-adapter']),
@@ -97,8 +100,37 @@ async function scale(place: Surroundings, keda: Keda, say: (line: string) => voi
   assert.deepEqual(resumed?.recoveries ?? [], [], 'to be suspended is no failure')
   say(`resumed: a pod came, and the job was complete after ${seconds(began)}`)
   await untilPods(installation, 0)
+
+  await asking(installation, say)
   await installation.kubectl('delete', 'finetunes', '--all')
   await installation.uninstall()
+}
+
+/** A job that asks a person: no machine that trains is up, and of the other stages no more than the chart's own `min`. */
+async function asking(installation: Installation, say: (line: string) => void): Promise<void> {
+  const approval = { publish: { approval: 'required' } }
+  await installation.apply(fineTune('asks', { maxSteps: SHORT, seed: 4 }, approval))
+  await installation.until('asks', 'to wait for approval', ({ status }) =>
+    Boolean(status?.conditions.some((one) => one.reason === WAITS_FOR_APPROVAL && one.status === 'True')),
+  )
+  let began = performance.now()
+  await untilPods(installation, 0)
+  say(`a job that waits for approval: no pod after ${seconds(began)}`)
+  const end = performance.now() + LOOK_SECONDS * 1000
+  while (performance.now() < end) {
+    assert.equal((await alive(installation)).length, 0, 'a job that waits for approval keeps no pod up')
+    assert.equal((await alive(installation, STAGES)).length, 1, 'the other stages have their least')
+    await sleep(1000)
+  }
+  say(`and none for ${LOOK_SECONDS} s more`)
+  began = performance.now()
+  const answer = JSON.stringify({ spec: { approval: { decision: 'approved', by: 'the test' } } })
+  await installation.kubectl('patch', 'finetune', 'asks', '--type=merge', '-p', answer)
+  const { status } = await installation.complete('asks')
+  assert.equal(status?.approval?.by, 'the test')
+  assert.deepEqual(status?.recoveries ?? [], [])
+  assert.equal((await alive(installation)).length, 0, 'to publish takes no machine that trains')
+  say(`approved: published after ${seconds(began)}`)
 }
 
 async function suspend(installation: Installation, name: string, suspend: boolean): Promise<void> {
@@ -127,8 +159,8 @@ async function train(
   }
 }
 
-async function alive(installation: Installation): Promise<V1Pod[]> {
-  return (await installation.pods(FLEET)).filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
+async function alive(installation: Installation, fleet = FLEET): Promise<V1Pod[]> {
+  return (await installation.pods(fleet)).filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
 }
 
 async function untilPods(installation: Installation, count: number): Promise<void> {
