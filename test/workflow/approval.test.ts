@@ -216,7 +216,9 @@ describe('a job that asks before it publishes', { timeout: 120_000 }, () => {
       /There is no job nobody: temper list/,
     )
     const handle = await start('unasked', 'required', 'nobody-polls-this')
-    await until('unasked', ({ stages }) => stages.some(({ name, state }) => name === 'train' && state === 'running'))
+    await until('unasked', ({ stages }) =>
+      stages.some(({ name, state }) => name === 'train' && state === 'running'),
+    )
     assert.match(
       await refusal(answerJob(worker.client, 'unasked', 'approved', {})),
       /does not wait for approval: it is at stage train\. A job asks, where its publish\.approval is required/,
