@@ -76,6 +76,6 @@ test('a job that was approved is not replayed as one that asks nobody', async ()
 })
 
 test('a history of another workflow is not replayed', async () => {
-  const altered = text('finished.train.json').replace('"name":"train"', '"name":"fineTune"')
+  const altered = text('finished.train.json').replace('"name":"train"', '"name":"releaseName"')
   await assert.rejects(replay(altered), DeterminismViolationError)
 })
