@@ -74,5 +74,7 @@ function plain(text: unknown, most: number): string | undefined {
     .replace(/\p{Cc}/gu, '')
     .trim()
     .slice(0, most)
+    // Half a sign, cut or sent so, would come back from an API server as another text.
+    .toWellFormed()
   return line === '' ? undefined : line
 }

@@ -165,12 +165,12 @@ describe('a job that asks before it publishes', { timeout: 120_000 }, () => {
     const handle = await start('twice')
     await until('twice', isAsking)
     // In the workflow's order, both before it has run on; and as somebody sends them who does not use Temper.
-    await handle.signal('approve', { by: '\u001b[31manna\n\tb'.padEnd(300, '.'), comment: 7 })
+    await handle.signal('approve', { by: `\u001b[31manna\n\tb${'.'.repeat(89)}👍`, comment: 7 })
     await handle.signal('reject', { by: 'ben' })
     await handle.signal('approve')
     await handle.result()
     const decision = approvalOf(await viewJob(worker.client, 'twice'))?.decision
-    assert.equal(decision?.by, '[31manna b'.padEnd(100, '.'))
+    assert.equal(decision?.by, `[31manna b${'.'.repeat(89)}\ufffd`)
     assert.deepEqual([decision.answer, decision.comment], ['approved', undefined])
   })
 

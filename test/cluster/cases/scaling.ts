@@ -14,8 +14,11 @@ import { TrainingWatch, isStepping } from '../watch-training.ts'
 const FLEET = 'cpu'
 /** The CPU stages' workers, by the chart. */
 const STAGES = 'stages'
-const SHORT = 800
-const LONG = 3000
+/** Steps of the tiny model, about a hundred a second on an idle machine: enough for another pod to start beside them. */
+const SHORT = 3000
+const LONG = 8000
+/** Where the training is not what is looked at. */
+const FEW = 50
 /** Longer than KEDA and the autoscaler wait before they let a pod go. */
 const LOOK_SECONDS = 40
 
@@ -109,7 +112,7 @@ async function scale(place: Surroundings, keda: Keda, say: (line: string) => voi
 /** A job that asks a person: no machine that trains is up, and of the other stages no more than the chart's own `min`. */
 async function asking(installation: Installation, say: (line: string) => void): Promise<void> {
   const approval = { publish: { approval: 'required' } }
-  await installation.apply(fineTune('asks', { maxSteps: SHORT, seed: 4 }, approval))
+  await installation.apply(fineTune('asks', { maxSteps: FEW, seed: 4 }, approval))
   await installation.until('asks', 'to wait for approval', ({ status }) =>
     Boolean(status?.conditions.some((one) => one.reason === WAITS_FOR_APPROVAL && one.status === 'True')),
   )
