@@ -328,7 +328,8 @@ class Reconciliation {
   #waiting(view: JobView, fleet: Fleet): void {
     const { decision } = approvalOf(view) ?? {}
     if (decision) {
-      this.#draft.clear('Waiting', 'Approved', `The publication was ${decisionText(decision)}.`)
+      const reason = reasonOf(decision.answer)
+      this.#draft.clear('Waiting', reason, `The publication was ${decisionText(decision)}.`)
       return
     }
     if (isAsking(view)) {
