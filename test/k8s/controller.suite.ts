@@ -253,19 +253,25 @@ export function controllerSuite(shared: () => TestCluster): void {
     })
 
     test('converges when it is killed before or after any of its writes', async () => {
-      const survive = async (kill: number): Promise<void> => {
-        const name = `killed-${kill}`
-        await create(name)
-        let calls = 0
+      type Deadly = (call: { count: number; name: string; isOver: boolean }) => boolean
+      const survive = async (name: string, isDeadly: Deadly, spec: Record<string, unknown> = {}) => {
+        await create(name, spec)
+        let count = 0
+        let deaths = 0
+        const dieWhere = (call: string, isOver: boolean): void => {
+          if (deaths > 0 || !isDeadly({ count: count++, name: call, isOver })) return
+          deaths++
+          throw new Error(`killed ${isOver ? 'after' : 'before'}`)
+        }
         const dying = <T extends object>(target: T): T =>
           new Proxy(target, {
             get(object, property) {
               const member: unknown = Reflect.get(object, property, object)
               if (typeof member !== 'function') return member
               return async (...args: unknown[]): Promise<unknown> => {
-                if (calls++ === kill) throw new Error('killed before')
+                dieWhere(String(property), false)
                 const answer: unknown = await Reflect.apply(member, object, args)
-                if (calls++ === kill) throw new Error('killed after')
+                dieWhere(String(property), true)
                 return answer
               }
             },
@@ -293,12 +299,27 @@ export function controllerSuite(shared: () => TestCluster): void {
         }
         const { metadata } = await readFineTune(cluster, name)
         const runs = worker.client.workflow.list({ query: `WorkflowId = '${jobIdOf(metadata.uid)}'` })
-        let count = 0
-        for await (const _ of runs) count++
-        assert.equal(count, 1, `started once although it was killed at call ${kill}`)
+        let started = 0
+        for await (const _ of runs) started++
+        assert.equal(started, 1, `${name}: started once`)
+        assert.equal(deaths, 1, name)
       }
       // Finalizer, two writes, the start and the looks between: the calls that every life has, before and after each.
-      await Promise.all(Array.from({ length: 10 }, (_, kill) => survive(kill)))
+      // And around the answer of a person, which only a job that asks needs.
+      const asks = {
+        publish: { approval: 'required' },
+        approval: { decision: 'approved', by: 'anna' },
+      }
+      await Promise.all([
+        ...Array.from({ length: 10 }, (_, kill) => survive(`killed-${kill}`, ({ count }) => count === kill)),
+        ...[false, true].map((over) =>
+          survive(
+            `killed-${over ? 'after' : 'before'}-answer`,
+            ({ name, isOver }) => name === 'answer' && isOver === over,
+            asks,
+          ),
+        ),
+      ])
     })
 
     test('says that the store does not answer, in the words of the worker that met it', async () => {
