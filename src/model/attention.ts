@@ -1,5 +1,5 @@
 import { product, type Dim } from '../onnx/dims.ts'
-import type { Detour, Rule } from '../onnx/gradient-terms.ts'
+import { flags, products, type Detour, type Rule } from '../onnx/gradient-terms.ts'
 import type { DataType, Node, Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import { MASKED } from './attention-mask.ts'
@@ -22,6 +22,8 @@ export interface AttentionSetting {
   /** Tokens of a row: `blocks` times this. */
   blockLength: Dim
   attention: AttentionKind
+  /** Whether the backward pass computes the softmax again, or finds it kept. */
+  recomputes?: boolean
   /** Makes the layer's input of this name. */
   input: (name: string, type: DataType, shape: readonly Dim[]) => Value
   /** Receives the nodes whose gradient is computed otherwise than the table says. */
@@ -39,21 +41,38 @@ export function attention(setting: AttentionSetting, q: Value, keys: Value, valu
   const { heads, kvHeads, headDim } = setting.config
   const length = product([blocks, blockLength])
   const sums: Value[] = []
+  const inTurn = new InTurn()
 
-  const attend = (block: number, query: Value, key: Value, value: Value, masked: Masking): Value => {
-    const queries = query.shape[2] as Dim
+  const attend = (block: number, given: Value, key: Value, value: Value, masked: Masking): Value => {
+    const queries = given.shape[2] as Dim
     const seen = key.shape[2] as Dim
     const grouped = [rows, kvHeads, product([heads / kvHeads, queries])]
-    const scores = o.matmul(o.reshape(query, [...grouped, headDim]), key, {
-      transB: true,
-      alpha: 1 / Math.sqrt(headDim),
+    const query = o.reshape(given, [...grouped, headDim])
+    const softmaxOf = (query: Value) => {
+      const scores = o.matmul(query, key, { transB: true, alpha: 1 / Math.sqrt(headDim) })
+      const weights = o.softmax(masked(o.inType(o.reshape(scores, [rows, heads, queries, seen]), 'float32')))
+      return { scores, weights, shares: o.inType(o.reshape(weights, [...grouped, seen]), value.type) }
+    }
+    const { scores, weights, shares } = softmaxOf(query)
+    const out = o.matmul(shares, value)
+    // What the backward pass sees of them: in its turn, computed again.
+    let again = { weights, shares }
+    rules.set(out.producer as Node, (_, [g]) => {
+      if (setting.recomputes) again = softmaxOf(inTurn.next(query))
+      const dOut = setting.recomputes ? inTurn.next(g as Value) : (g as Value)
+      return [
+        () => o.matmul(dOut, value, { transB: true }),
+        () => inTurn.ended(o.matmul(again.shares, dOut, { transA: true })),
+      ]
     })
-    const weights = o.softmax(masked(o.inType(o.reshape(scores, [rows, heads, queries, seen]), 'float32')))
     rules.set(weights.producer as Node, (_, [g]) => [
-      () => o.mul(weights, o.sub(g as Value, sums[block] as Value)),
+      () => o.mul(again.weights, o.sub(g as Value, sums[block] as Value)),
     ])
-    const shares = o.inType(o.reshape(weights, [...grouped, seen]), value.type)
-    return o.reshape(o.matmul(shares, value), [rows, heads, queries, headDim])
+    rules.set(scores.producer as Node, (node, [g]) => {
+      const [dQuery, dKey] = products(o.matmul, g as Value, query, key, flags(node))
+      return [() => inTurn.ended(dQuery()), () => inTurn.ended(dKey())]
+    })
+    return o.reshape(out, [rows, heads, queries, headDim])
   }
 
   const cut = (value: Value, axis: number): Value[] => inBlocks(value, axis, blocks, blockLength)
@@ -74,6 +93,31 @@ export function attention(setting: AttentionSetting, q: Value, keys: Value, valu
     return [() => dO]
   })
   return output
+}
+
+/**
+ * Blocks whose backward passes run one after the other. ONNX Runtime picks an order of its own, and without this makes the weights
+ * of all blocks before it uses any: memory that grows with the square of the length.
+ */
+class InTurn {
+  #before: Value[] = []
+  #ended: Value[] = []
+
+  /** The value, there only when the gradients of the block before are. */
+  next(value: Value): Value {
+    // The first to ask begins a block.
+    if (this.#ended.length > 0) {
+      this.#before = this.#ended
+      this.#ended = []
+    }
+    const [first, ...more] = this.#before
+    return first ? o.after(value, more.reduce(o.after, first)) : value
+  }
+
+  ended(gradient: Value): Value {
+    this.#ended.push(gradient)
+    return gradient
+  }
 }
 
 /** Scores [rows, heads, queries, keys] with what must not count made very small. */

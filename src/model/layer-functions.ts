@@ -35,7 +35,10 @@ export function layerFunctions(
   trains: TrainedInputs = 'adapter',
 ): LayerFunctions {
   const graph = new Graph()
-  const { inputs, y, kept, rules } = buildLayer(graph, setting)
+  const { inputs, y, kept, rules } = buildLayer(graph, {
+    ...setting,
+    recomputes: keptTensors !== 'everything',
+  })
   const forwardNodes = graph.nodes.slice()
   const dy = graph.input('dy', 'float32', y.shape)
   const trained = Array.from(inputs).filter(([name]) =>

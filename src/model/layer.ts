@@ -19,6 +19,8 @@ export interface LayerSetting {
   /** Queries are taken in so many blocks. */
   blocks: number
   attention: AttentionKind
+  /** Whether a backward pass computes attention's softmax again, block by block, or finds it kept. */
+  recomputes?: boolean
   /** Positions in the rope tables. */
   tableRows: Dim
   /** The projections with LoRA, in PROJECTIONS' order. */

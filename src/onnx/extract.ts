@@ -1,3 +1,4 @@
+import { sameShape } from './dims.ts'
 import { GraphError, Graph, type Node, type Value } from './graph.ts'
 import { expand, reshape } from './ops.ts'
 
@@ -66,7 +67,12 @@ function dataInputs(node: Node): Value[] {
 }
 
 function takesShape(node: Node): boolean {
-  return node.op === 'Reshape' || node.op === 'Expand'
+  return (node.op === 'Reshape' && !isOrder(node)) || node.op === 'Expand'
+}
+
+/** What after() makes: a shape that is computed although it is that of x. */
+function isOrder({ inputs: [x, shape], outputs: [y] }: Node): boolean {
+  return shape?.data === undefined && sameShape((x as Value).shape, (y as Value).shape)
 }
 
 function copy(
