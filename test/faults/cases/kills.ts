@@ -70,8 +70,14 @@ async function ended(job: FaultJob, pid: number): Promise<void> {
 
 const CHECKPOINT = { everySteps: 20, everySeconds: 60, keepLast: 2 }
 
+interface KillKind {
+  what: string
+  victims: Victims
+  outlives?: boolean
+}
+
 /** kill -9 of each, as it is done and as the report says it. */
-const KINDS: Record<string, { what: string; victims: Victims; outlives?: boolean }> = {
+const KINDS: Record<string, KillKind> = {
   'trainer killed': {
     what: 'kill -9 of the trainer',
     victims: async (job, worker) => void (await killTrainer(job, worker)),
@@ -114,19 +120,9 @@ export const kills: FaultCase[] = [
     }),
   ),
   killInTraining({
-    kind: 'trainer and worker killed',
-    what: 'kill -9 of the trainer and then of the worker, in one job',
-    kills: Object.values(KINDS)
-      .filter(({ outlives }) => !outlives)
-      .slice(0, 2),
-    moreCheckpoints: 0,
-    runs: 'quick',
-    options: { checkpoint: CHECKPOINT },
-  }),
-  killInTraining({
-    kind: 'Temporal killed once',
-    what: 'kill -9 of the Temporal server, and a new one over the same database',
-    kills: Object.values(KINDS).filter(({ outlives }) => outlives),
+    kind: 'trainer, worker and Temporal killed',
+    what: 'kill -9 of the trainer, then of the worker, then of the Temporal server, in one job',
+    kills: ['trainer killed', 'worker killed', 'Temporal killed'].map((kind) => KINDS[kind] as KillKind),
     moreCheckpoints: 0,
     runs: 'quick',
     options: { checkpoint: CHECKPOINT },
