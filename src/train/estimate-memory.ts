@@ -90,7 +90,8 @@ export function estimateMemory({
   const working = {
     adapter: stateBytes(trainedSizes(config, lora), state) - (isFull ? allWeights : 0),
     activations: config.layers * (kept + stream) + 2 * stream,
-    workspace: plan.frugal ? Math.max(...passes) : passes[0] + passes[1],
+    // Each session keeps what it once had, and without an arena the C library does.
+    workspace: passes[0] + passes[1],
     logits: headBytes(config, plan, Math.min(tokens, HEAD_ROWS), isFull),
   }
   const parts = {
