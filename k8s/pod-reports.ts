@@ -121,6 +121,7 @@ function reportOf(
       `pod ${pod}${on === undefined ? '' : ` on node ${on}`}`,
     ],
     ...(avoidNode !== undefined && { avoidNode }),
+    ...(ended && seen.isGone && { podGone: true }),
     ...(ended && lost && { lost }),
   }
 }

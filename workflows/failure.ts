@@ -25,10 +25,13 @@ export class WorkerGone extends Error {
   override name = 'WorkerGone'
   readonly pod: string
   readonly lost: Lost | undefined
-  constructor(pod: string, lost: Lost | undefined) {
+  /** The pod itself is gone and no other will be called so; else its container begins anew. */
+  readonly isForGood: boolean
+  constructor({ pod, lost, podGone }: { pod: string; lost?: Lost; podGone?: true }) {
     super(`The worker is gone: pod ${pod} has ended.`)
     this.pod = pod
     this.lost = lost
+    this.isForGood = podGone === true
   }
 }
 
@@ -37,8 +40,15 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return failureOf(error.cause)
   if (error instanceof TimeoutFailure) return timeout(error)
   if (error instanceof WorkerGone) {
-    const { message, pod, lost } = error
-    return { kind: 'lost', message, evidence: [], worker: { host: pod }, ...(lost && { lost }) }
+    const { message, pod, lost, isForGood } = error
+    return {
+      kind: 'lost',
+      message,
+      evidence: [],
+      worker: { host: pod },
+      ...(lost && { lost }),
+      ...(isForGood && { avoidWorker: pod }),
+    }
   }
   if (error instanceof ApplicationFailure) {
     const [details] = (error.details ?? []) as (FailureDetails | undefined)[]

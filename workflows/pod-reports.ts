@@ -12,6 +12,8 @@ export interface PodReport {
   pod: string
   /** The worker's process is gone for certain: its heartbeat need not be waited for. */
   ended: boolean
+  /** The API server has the pod no more, although its process may still be there for a moment. */
+  podGone?: true
   /** What kind of failure it is, where the pod, its node and their events say. */
   kind?: FailureKind
   evidence: string[]
@@ -66,7 +68,7 @@ export class PodReports {
     const gone = Promise.withResolvers<never>()
     const scope = new CancellationScope()
     const running = scope.run(run)
-    this.#running = { attempt, abandon: ({ pod, lost }) => gone.reject(new WorkerGone(pod, lost)) }
+    this.#running = { attempt, abandon: (report) => gone.reject(new WorkerGone(report)) }
     try {
       return await Promise.race([running, gone.promise])
     } catch (error) {

@@ -34,6 +34,8 @@ export interface TrainingJob {
 
 /** One to 30 s apart, half an hour in all: a cluster has brought another node by then, or has none. */
 const MAX_DECLINED = 64
+/** A pod that is gone polls for seconds at most: the newest are what matters. */
+const MAX_AVOIDED_WORKERS = 8
 const DECLINED_WAIT = { first: 1_000, longest: 30_000 }
 
 /** From a training to its job, whose record outlives it. */
@@ -49,6 +51,7 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
     attemptOptions(job.queue, job.heartbeatSeconds),
   )
   const avoidNodes: string[] = []
+  const avoidWorkers: string[] = []
   const { perDeviceTrainBatchSize: microBatchRows, layout, gradientCheckpointing } = input.base.training
   const [, ...smaller] = memoryLadder({ microBatchRows, layout, gradientCheckpointing })
   const attempts: TrainingAttempts = {
@@ -79,18 +82,22 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
           avoidNodes.push(failure.avoidNode)
           attempts.avoidNodes = avoidNodes
         }
+        if (failure.avoidWorker !== undefined) {
+          avoidWorkers.push(failure.avoidWorker)
+          if (avoidWorkers.length > MAX_AVOIDED_WORKERS) avoidWorkers.shift()
+        }
         recordFailure(attempts, attempts.attempts, failure, seconds)
         await publish()
       },
       ...(reports && { reports }),
     },
     (attempt, after) =>
-      elsewhere(avoidNodes, (avoided) =>
+      elsewhere({ avoidNodes, avoidWorkers }, (avoided) =>
         activities.train({
           ...input,
           attempt,
           ...(after && { after }),
-          ...(avoided.length > 0 && { avoidNodes: avoided }),
+          ...avoided,
           ...(attempts.relief && { relief: attempts.relief }),
         }),
       ),
@@ -105,13 +112,24 @@ export async function train(job: TrainingJob): Promise<TrainOutcome> {
   )
 }
 
+type Avoided = Pick<TrainInput, 'avoidNodes' | 'avoidWorkers'>
+
 /**
- * Runs an attempt on a node that is not avoided: a worker on one that is declines at once, and another may take the task. Where
- * nobody else comes for so long, a bad node is better than none.
+ * Runs an attempt where it is not to be avoided: a worker that is, or is on such a node, declines at once, and another may take the
+ * task. Where nobody else comes for so long, a bad node is better than none.
  */
-async function elsewhere<T>(nodes: readonly string[], run: (avoided: string[]) => Promise<T>): Promise<T> {
+async function elsewhere<T>(
+  { avoidNodes, avoidWorkers }: Required<Avoided>,
+  run: (avoided: Avoided) => Promise<T>,
+): Promise<T> {
   for (let declined = 0; ; declined++) {
-    const avoided = declined < MAX_DECLINED ? [...nodes] : []
+    const avoided: Avoided =
+      declined < MAX_DECLINED
+        ? {
+            ...(avoidNodes.length > 0 && { avoidNodes: [...avoidNodes] }),
+            ...(avoidWorkers.length > 0 && { avoidWorkers: [...avoidWorkers] }),
+          }
+        : {}
     try {
       return await run(avoided)
     } catch (error) {

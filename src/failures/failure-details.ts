@@ -14,6 +14,8 @@ export interface FailureDetails {
   lost?: Lost
   /** A node that the next attempt should avoid. */
   avoidNode?: string
+  /** A worker that the next attempt should not be for: its pod is gone, and its process may not have heard of it yet. */
+  avoidWorker?: string
 }
 
 /** What the attempt before this one met: an attempt that ends well has recovered from it. */

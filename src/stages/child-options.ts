@@ -52,11 +52,9 @@ export function childOptions(
       tell()
     },
     onProgress: (progress) => {
-      // The first step that training names is that of the checkpoint which it began with.
-      if (!begun && progress.phase === 'train') {
-        begun = true
-        kept.step = progress.step
-      }
+      // Until training has begun, and with its first word, the step is that of the checkpoint which it goes on from.
+      if (!begun) kept.step = progress.step
+      begun ||= progress.phase === 'train'
       latest = progress
       tell()
     },

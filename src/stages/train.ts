@@ -27,6 +27,8 @@ export interface TrainInput {
   after?: Recovered
   /** Nodes on which this job's training has met bad hardware: a worker there declines. */
   avoidNodes?: string[]
+  /** Workers whose pods are gone: one that still polls declines. */
+  avoidWorkers?: string[]
 }
 
 export type TrainOutcome = MadeArtifact<TrainSummary & { quarantined?: Quarantined[] }>

@@ -23,6 +23,10 @@ test('a kill would lose the steps since the newest checkpoint, and their seconds
     progress: (progress) => told.push(progress),
   })
   const unsaved = () => told.at(-1)?.unsaved
+  // It says where it will go on from before it has computed anything: a stop now loses no step.
+  clock.time = 4_000
+  onProgress?.({ ...atStep(20), phase: 'load' })
+  assert.equal(unsaved()?.steps, 0)
   // Loaded, and resumed from step 20.
   clock.time = 5_000
   onProgress?.(atStep(20))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { hostname } from 'node:os'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Context } from '@temporalio/activity'
+import { ApplicationFailure, Context } from '@temporalio/activity'
 import type { TrainInput } from '../../src/stages/train.ts'
 import { ATTEMPTS_MEMO, type TrainingAttempts } from '../../workflows/job.ts'
 import type { PodReport } from '../../workflows/pod-reports.ts'
@@ -77,6 +77,30 @@ describe('a report about a pod', { timeout: 120_000 }, () => {
     assert.equal(recoveries?.length, 1)
     assert.partialDeepStrictEqual(recoveries[0], { attempt: 1, kind: 'outOfMemory' })
     assert.ok(recoveries[0]?.evidence.includes('container: OOMKilled'))
+  })
+
+  test('of a pod that is gone keeps the next attempts from its worker, which may still poll for a moment', async () => {
+    const begun = Promise.withResolvers<void>()
+    const seen: [number, TrainInput['avoidWorkers']][] = []
+    attempt = (number, input) => {
+      seen.push([number, input.avoidWorkers])
+      if (number === 1) {
+        begun.resolve()
+        return hang.promise
+      }
+      if (seen.length < 3) throw ApplicationFailure.create({ type: 'declined', message: 'pod p is gone' })
+      return outcome
+    }
+    const handle = await start('pod-gone', 86_400)
+    await begun.promise
+    await report(handle, { podGone: true, evidence: ['the pod is gone'] })
+    assert.deepEqual(await handle.result(), outcome)
+    assert.deepEqual(seen, [
+      [1, undefined],
+      [2, ['p']],
+      [2, ['p']],
+    ])
+    assert.deepEqual(Object.keys((await attemptsOf(handle)).failures), ['lost'])
   })
 
   test('that comes before the heartbeat is missed explains the silence', async () => {
