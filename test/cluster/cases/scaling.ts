@@ -14,9 +14,9 @@ import { TrainingWatch, isStepping } from '../watch-training.ts'
 const FLEET = 'cpu'
 /** The CPU stages' workers, by the chart. */
 const STAGES = 'stages'
-/** Steps of the tiny model, about a hundred a second on an idle machine: enough for another pod to start beside them. */
-const SHORT = 3000
-const LONG = 8000
+/** Steps of the tiny model, at most 250 a second on an idle machine: enough for another pod to start beside them. */
+const SHORT = 8000
+const LONG = 16000
 /** Where the training is not what is looked at. */
 const FEW = 50
 /** Longer than KEDA and the autoscaler wait before they let a pod go. */
