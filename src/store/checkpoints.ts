@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { z } from 'zod'
-import { CorruptError, InputError } from '../errors.ts'
+import { CorruptError, InputError, TransientError } from '../errors.ts'
 import {
   checkpointFolder,
   checkpointFolders,
@@ -65,19 +65,21 @@ export async function saveCheckpoint(
 ): Promise<{ name: string }> {
   await lease.check()
   const name = await freeName(store, lease, prefix, step, files)
-  if (name.taken === undefined) {
-    const entries = await storeFiles(store, checkpointFolder(prefix, name.name), files, options.signal)
-    const { epoch, attempt } = lease
-    const manifest: CheckpointManifest = { version: 1, step, epoch, attempt, files: entries, meta }
-    await store.write(checkpointManifest(prefix, name.name), jsonText(manifest), { kind: 'absent' })
-  }
-  // Older ones are given up below, so first make sure that this one can be had.
   try {
+    if (name.taken === undefined) {
+      const entries = await storeFiles(store, checkpointFolder(prefix, name.name), files, options.signal)
+      const { epoch, attempt } = lease
+      const manifest: CheckpointManifest = { version: 1, step, epoch, attempt, files: entries, meta }
+      await store.write(checkpointManifest(prefix, name.name), jsonText(manifest), { kind: 'absent' })
+    }
+    // Older ones are given up below, so first make sure that this one can be had.
     const saved = await readManifest(store, prefix, name.name)
     await checkSizes(store, saved.files)
   } catch (error) {
-    // A later owner prunes what a zombie leaves on its way: then it is not the store that is corrupt.
-    if (error instanceof CorruptError) await lease.check()
+    // A later owner prunes what a zombie leaves on its way: files, and on a disk the folder under its hands. Then neither the store nor the
+    // disk is at fault. A store elsewhere that does not answer would not answer this either.
+    const isUnreachable = error instanceof TransientError && store.localPath(prefix) === undefined
+    if (!isUnreachable) await lease.check()
     throw error
   }
   const kept = await moveLatest(store, lease, prefix, (names) => {
