@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { kernelFile } from '../kernel-file.ts'
 
 /** Where Linux mounts control groups, and where a process's own are named. */
 const ROOT = '/sys/fs/cgroup'
@@ -11,7 +11,7 @@ const OWN = '/proc/self/cgroup'
  */
 export function oomKillCount(root = ROOT, own = OWN): number | undefined {
   for (const file of candidates(root, own)) {
-    const count = /^oom_kill (\d+)$/m.exec(read(file) ?? '')?.[1]
+    const count = /^oom_kill (\d+)$/m.exec(kernelFile(file) ?? '')?.[1]
     if (count !== undefined) return Number(count)
   }
   return undefined
@@ -19,7 +19,7 @@ export function oomKillCount(root = ROOT, own = OWN): number | undefined {
 
 /** The process's own group first; inside a container that is mounted as the root. */
 function candidates(root: string, own: string): string[] {
-  const lines = (read(own) ?? '').split('\n').map((line) => line.split(':'))
+  const lines = (kernelFile(own) ?? '').split('\n').map((line) => line.split(':'))
   const v2 = lines.find(([id, controllers]) => id === '0' && controllers === '')?.[2]
   const v1 = lines.find(([, controllers]) => controllers?.split(',').includes('memory'))?.[2]
   return [
@@ -28,12 +28,4 @@ function candidates(root: string, own: string): string[] {
     ...(v2 === undefined ? [] : [join(root, v2, 'memory.events')]),
     join(root, 'memory.events'),
   ]
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { kernelFile } from '../kernel-file.ts'
 
 /** Linux's pressure stall information: https://docs.kernel.org/accounting/psi.html. */
 const PRESSURE = '/proc/pressure/cpu'
@@ -17,14 +17,6 @@ export type WaitingThreads =
  * same. A system that does not say how crowded it is, is taken for crowded.
  */
 export function waitingThreads(file = PRESSURE): WaitingThreads {
-  const waited = Number(/^some avg10=([\d.]+) /m.exec(read(file) ?? '')?.[1] ?? 100)
+  const waited = Number(/^some avg10=([\d.]+) /m.exec(kernelFile(file) ?? '')?.[1] ?? 100)
   return waited < CROWDED ? { allow_spinning: '1', spin_duration_us: MICROSECONDS } : { allow_spinning: '0' }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
+import { kernelFile } from '../kernel-file.ts'
 
 /** Where Linux mounts control groups, and where a process's own are named. */
 const ROOT = '/sys/fs/cgroup'
@@ -18,15 +18,15 @@ export function cpuShare(root = ROOT, own = OWN, cores = availableParallelism())
 
 /** In cores, of the process's group and all above it. Inside a container its group may be mounted as the root. */
 function limitsOf(root: string, own: string): number[] {
-  const lines = (read(own) ?? '').split('\n').map((line) => line.split(':'))
+  const lines = (kernelFile(own) ?? '').split('\n').map((line) => line.split(':'))
   const v2 = lines.find(([id, controllers]) => id === '0' && controllers === '')?.[2]
   const v1 = lines.find(([, controllers]) => controllers?.split(',').includes('cpu'))
   const [, mounted = 'cpu', path = '/'] = v1 ?? []
   return [
-    ...upwards(v2 ?? '/').map((folder) => limit(read(join(root, folder, 'cpu.max'))?.split(' '))),
+    ...upwards(v2 ?? '/').map((folder) => limit(kernelFile(join(root, folder, 'cpu.max'))?.split(' '))),
     ...['cpu', mounted].flatMap((mount) =>
       upwards(path).map((folder) => {
-        const file = (name: string) => read(join(root, mount, folder, name))
+        const file = (name: string) => kernelFile(join(root, mount, folder, name))
         return limit([file('cpu.cfs_quota_us'), file('cpu.cfs_period_us')])
       }),
     ),
@@ -43,12 +43,4 @@ function upwards(path: string): string[] {
   const folders = [path]
   for (let folder = path; folder !== dirname(folder); folder = dirname(folder)) folders.push(dirname(folder))
   return folders
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { kernelFile } from '../kernel-file.ts'
 
 /** What ONNX Runtime's kernels are chosen by, as Linux names it for x86 and Arm. */
 const FEATURES =
@@ -7,7 +7,7 @@ const FEATURES =
 
 /** The processor's vector instructions, sorted; its name where the system does not list them. */
 export function instructionSet(cpuinfo = '/proc/cpuinfo'): string {
-  const listed = /^(?:flags|Features)\s*:(.*)$/m.exec(read(cpuinfo))?.[1]
+  const listed = /^(?:flags|Features)\s*:(.*)$/m.exec(kernelFile(cpuinfo) ?? '')?.[1]
   const features = listed?.split(' ').filter((name) => FEATURES.test(name)) ?? []
   return features.length > 0 ? features.toSorted().join(' ') : (cpus()[0]?.model ?? process.arch)
 }
@@ -15,12 +15,4 @@ export function instructionSet(cpuinfo = '/proc/cpuinfo'): string {
 /** Whether products of 8-bit numbers have instructions of their own; without them they are no faster than float32. */
 export function hasInt8Products(features = instructionSet()): boolean {
   return /\b(avx512_vnni|avx512vnni|avx_vnni|amx_int8|asimddp|i8mm)\b/.test(features)
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { kernelFile } from '../kernel-file.ts'
 
 /** Where Linux mounts control groups, and where a process's own are named. */
 const ROOT = '/sys/fs/cgroup'
@@ -18,7 +18,7 @@ export interface MemoryLimit {
  */
 export function memoryLimit(root = ROOT, own = OWN, machine = totalmem()): MemoryLimit {
   const limits = limitFiles(root, own).flatMap((file) => {
-    const bytes = Number(read(file) ?? Number.NaN)
+    const bytes = Number(kernelFile(file)?.trim() ?? Number.NaN)
     return Number.isFinite(bytes) && bytes > 0 ? [bytes] : [] // `max` is none; version 1 says none with 2^63 or so.
   })
   const lowest = Math.min(...limits)
@@ -27,7 +27,7 @@ export function memoryLimit(root = ROOT, own = OWN, machine = totalmem()): Memor
 
 /** Inside a container the own group is often mounted as the root, whatever its name: the root counts too. */
 function limitFiles(root: string, own: string): string[] {
-  const lines = (read(own) ?? '').split('\n').map((line) => line.split(':'))
+  const lines = (kernelFile(own)?.trim() ?? '').split('\n').map((line) => line.split(':'))
   const v2 = lines.find(([id, controllers]) => id === '0' && controllers === '')?.[2]
   const v1 = lines.find(([, controllers]) => controllers?.split(',').includes('memory'))?.[2]
   return [
@@ -39,12 +39,4 @@ function limitFiles(root: string, own: string): string[] {
 function withParents(group = '/'): string[] {
   const parent = dirname(group)
   return parent === group ? [group] : [group, ...withParents(parent)]
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
 }
