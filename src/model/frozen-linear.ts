@@ -9,6 +9,8 @@ import { INT4_BLOCK, type LinearFormat } from './linear-format.ts'
 const TINY = 1e-30
 /** The largest whole number that a row's largest value becomes. */
 const LARGEST = 127
+/** Steps of the second term in one of the first: what the first misses is half of one at most, which becomes LARGEST. */
+const REST = 2 * LARGEST
 
 interface FrozenLinear {
   name: string
@@ -27,14 +29,16 @@ interface FrozenLinear {
 /** What several matrices are multiplied with; it is rounded once for all of them. */
 export class LinearInput {
   readonly value: Value
-  #rounded: RoundedRows | undefined
+  readonly #rounded = new Map<Rounding, RoundedRows>()
 
   constructor(value: Value) {
     this.value = value
   }
 
-  get rounded(): RoundedRows {
-    return (this.#rounded ??= roundRows(this.value))
+  rounded(rounding: Rounding): RoundedRows {
+    const known = this.#rounded.get(rounding) ?? roundRows(this.value, rounding)
+    this.#rounded.set(rounding, known)
+    return known
   }
 }
 
@@ -43,46 +47,72 @@ export function frozenLinear(x: LinearInput, linear: FrozenLinear): Value {
   const { name, out, in: width, bias: c, input } = linear
   const product = (weight: Value): Value =>
     o.gemm(x.value, o.inType(weight, linear.compute), { transB: true, c })
+  const eightBits = (): Value => input(name, 'int8', [out, width])
+  const fourBits = (): Value =>
+    o.unpack4(
+      input(name, 'uint8', [out / 2, width]),
+      input(`${name}.multipliers`, 'uint8', [out / INT4_BLOCK, width]),
+      INT4_BLOCK,
+    )
+  const factors = (): Value => input(`${name}.factors`, 'float32', [out])
   switch (linear.format) {
     case 'float32':
       return product(input(name, 'float32', [out, width]))
     case 'float16':
     case 'bfloat16':
       return product(input(name, linear.format, [out, width]))
-    case 'int4': {
-      const packed = input(name, 'uint8', [out / 2, width])
-      const factors = input(`${name}.factors`, 'float32', [out, width / INT4_BLOCK])
-      return product(o.dequantize4(packed, factors, INT4_BLOCK))
-    }
     case 'int8':
-      return product(
-        o.dequantizeRows(input(name, 'int8', [out, width]), input(`${name}.factors`, 'float32', [out])),
-      )
-    case 'int8-products': {
-      const whole = input(name, 'int8', [out, width])
-      const factors = input(`${name}.factors`, 'float32', [out])
-      const y = roundedProduct(x.rounded, o.transpose(whole, [1, 0]), factors)
-      linear.rules.set(y.producer as Node, {
-        to: x.value,
-        gradient: (g) => roundedProduct(roundRows(o.mul(g, factors)), whole, o.scalar(g, 1)),
-      })
-      return c ? o.add(y, c) : y
-    }
+      return product(o.dequantizeRows(eightBits(), factors()))
+    case 'int4':
+      return product(o.dequantizeRows(fourBits(), factors()))
+    case 'w8a8':
+      return wholeLinear(x, linear, eightBits(), factors(), '8 bits')
+    case 'w8a16':
+      return wholeLinear(x, linear, eightBits(), factors(), '16 bits')
+    case 'w4a16':
+      return wholeLinear(x, linear, fourBits(), factors(), '16 bits')
   }
 }
 
-/** A matrix as whole numbers, each row with a scale of its own: `scales` [rows, 1] times (`whole` - 128). */
+/** With both sides of the product as whole numbers, forward and backward. */
+function wholeLinear(
+  x: LinearInput,
+  { bias, rules }: FrozenLinear,
+  whole: Value,
+  factors: Value,
+  rounding: Rounding,
+): Value {
+  const y = wholeProduct(x.rounded(rounding), o.transpose(whole, [1, 0]), factors)
+  rules.set(y.producer as Node, {
+    to: x.value,
+    gradient: (g) => wholeProduct(roundRows(o.mul(g, factors), rounding), whole, o.scalar(g, 1)),
+  })
+  return bias ? o.add(y, bias) : y
+}
+
+/** 16 bits are two terms of 8 each. */
+type Rounding = '8 bits' | '16 bits'
+
+/** A matrix as whole numbers, each row with a scale of its own: `scales` [rows, 1] times (`whole` - 128), and where there is a `rest`, (`rest` - 128) / REST of it more. */
 interface RoundedRows {
   whole: Value
+  rest: Value | undefined
   scales: Value
 }
 
-function roundRows(x: Value): RoundedRows {
+function roundRows(x: Value, rounding: Rounding): RoundedRows {
   const largest = o.reduceMax(o.abs(x), [-1])
   const scales = o.add(o.mul(largest, o.scalar(x, 1 / LARGEST)), o.scalar(x, TINY))
-  return { whole: o.quantizeRows(x, o.reshape(scales, x.shape.slice(0, 1))), scales }
+  const byRow = o.reshape(scales, x.shape.slice(0, 1))
+  const whole = o.quantizeRows(x, byRow)
+  if (rounding === '8 bits') return { whole, rest: undefined, scales }
+  const missed = o.sub(x, o.dequantizeRows(whole, byRow))
+  return { whole, rest: o.quantizeRows(missed, o.mul(byRow, o.scalar(x, 1 / REST))), scales }
 }
 
-function roundedProduct({ whole, scales }: RoundedRows, matrix: Value, factors: Value): Value {
-  return o.mul(o.integerMatmul(whole, matrix, factors), scales)
+function wholeProduct({ whole, rest, scales }: RoundedRows, matrix: Value, factors: Value): Value {
+  const first = o.integerMatmul(whole, matrix, factors)
+  if (!rest) return o.mul(first, scales)
+  const second = o.integerMatmul(rest, matrix, o.mul(factors, o.scalar(factors, 1 / REST)))
+  return o.mul(o.add(first, second), scales)
 }

@@ -42,7 +42,7 @@ export interface FrozenOptions {
   linear: LinearFormat
   /** The embedding must be in memory. */
   wholeEmbedding: boolean
-  /** Of each layer: for `int8-products`, and only for it. */
+  /** Of each layer: for `w8a8`, and only for it. */
   smoothing?: readonly LayerSmoothing[]
 }
 

@@ -7,7 +7,7 @@ import type { ModelConfig } from './config.ts'
 import { doraOutput } from './dora.ts'
 import { frozenLinear, LinearInput } from './frozen-linear.ts'
 import type { SmoothedInput } from './smoothing.ts'
-import type { LinearFormat } from './linear-format.ts'
+import { asNumbers, type LinearFormat } from './linear-format.ts'
 import { projectionInfo, type Projection } from './projections.ts'
 
 /** What a layer's graph is made for. Sizes may be names of unknowns. */
@@ -95,7 +95,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
   // Where inputs are smoothed (smoothing.ts), `value` is already divided by `smooth`, and A takes the factors back in.
   const linearInputs = new Map<SmoothedInput, Value>()
   const smooth = (name: SmoothedInput, size: number): Value | undefined =>
-    setting.linear === 'int8-products' ? input(`${name}.smooth`, 'float32', [size]) : undefined
+    setting.linear === 'w8a8' ? input(`${name}.smooth`, 'float32', [size]) : undefined
   const smooths = {
     qkv: smooth('qkv', hiddenSize),
     o: smooth('o', kvHeads * headDim),
@@ -133,7 +133,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
         ...info,
         name: projection,
         bias: isDora ? undefined : bias,
-        format: setting.linear,
+        format: isDora && setting.linear !== 'w8a8' ? asNumbers(setting.linear) : setting.linear,
         compute,
         input,
         rules,

@@ -7,19 +7,42 @@ import { pieces } from './read-pieces.ts'
 import type { WeightSource } from './weights.ts'
 
 /**
- * How the frozen matrices of a decoder layer lie in memory. What computes with them sees float32, except that with
- * `int8-products` both sides of every product are whole numbers, forward and backward. Its inputs are smoothed.
+ * How the frozen matrices of a decoder layer lie in memory, and what they are multiplied with.
  *
+ * - `float32`
  * - `float16`: for bases that are stored in 16 bits. Half of float32.
  * - `bfloat16`: the same for products in bfloat16, inside a graph only.
- * - `int8`: whole numbers, one float32 factor for each row (each output).
- * - `int4`: blocks of 32 along a row, each with a float32 factor: 5 bits a weight. A byte holds a number of the first half of the rows
- *   and, in its high bits, one of the second half, whose factors are divided by 16 (dequantize4 in src/onnx/ops.ts).
+ * - `int8`: whole numbers, one float32 factor for each row (each output); made float32 for a product.
+ * - `int4`: 4-bit numbers n, worth factor·multiplier·(n - 8): a float32 factor for each row, an 8-bit multiplier for each INT4_BLOCK rows of
+ *   a column, together 4.5 bits a weight and a factor a row. A byte holds a number of the first half of the rows and, in its high bits, one of the second half.
+ *   (n - 8)·multiplier is a whole number of 8 bits; made float32 for a product.
+ *
+ * With `w8a8` (int8), `w8a16` (int8) and `w4a16` (int4) both sides of every product are whole numbers, forward and backward: what the matrix is multiplied with is rounded to
+ * 8 or 16 bits, with a scale for each of its rows. The inputs of `w8a8` are smoothed. For processors with instructions for such products
+ * (hasInt8Products() in src/onnx/instruction-set.ts).
  */
-export type LinearFormat = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int8-products' | 'int4'
+export type LinearFormat = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int4' | 'w8a8' | 'w8a16' | 'w4a16'
 
-/** Weights that share a factor. What GGUF's 4-bit types use as well. */
-export const INT4_BLOCK = 32
+/** The same memory, for what needs the matrix as numbers. `w8a8` has none: its columns are smoothed. */
+export function asNumbers(format: Exclude<LinearFormat, 'w8a8'>): LinearFormat {
+  switch (format) {
+    case 'w8a16':
+      return 'int8'
+    case 'w4a16':
+      return 'int4'
+    case 'float32':
+    case 'float16':
+    case 'bfloat16':
+    case 'int8':
+    case 'int4':
+      return format
+  }
+}
+
+/** Rows that share a multiplier. */
+export const INT4_BLOCK = 16
+/** The largest magnitude of a multiplier: 8 times as much still is a whole number of 8 bits. */
+const MOST_MULTIPLIED = 15
 
 export interface StoredTensor {
   type: DataType
@@ -53,7 +76,8 @@ export function storeLinear(
     case 'bfloat16':
       return [[name, { type: 'bfloat16', data: readBfloat16(source, path), shape }]]
     case 'int8':
-    case 'int8-products': {
+    case 'w8a8':
+    case 'w8a16': {
       const whole = new Int8Array(rows * columns)
       const factors = new Float32Array(rows)
       for (const { values, start } of pieces(source, path)) {
@@ -69,21 +93,21 @@ export function storeLinear(
         [`${name}.factors`, { type: 'float32', data: factors, shape: [rows] }],
       ]
     }
-    case 'int4': {
-      if (columns % INT4_BLOCK !== 0)
+    case 'int4':
+    case 'w4a16': {
+      if (rows % INT4_BLOCK !== 0)
         throw new InputError(
-          `precision qlora needs layers whose width is a multiple of ${INT4_BLOCK}, but ${name} takes ${columns} inputs; choose precision small or exact`,
-        )
-      if (rows % 2 !== 0)
-        throw new InputError(
-          `precision qlora needs an even number of rows, but ${name} has ${rows}; choose precision small or exact`,
+          `precision qlora needs matrices whose rows are a multiple of ${INT4_BLOCK}, but ${name} has ${rows}; choose precision small or exact`,
         )
       const packed = new Uint8Array((rows * columns) / 2)
-      const factors = new Float32Array((rows * columns) / INT4_BLOCK)
-      for (const { values, start } of pieces(source, path)) toInt4(values, start, packed, factors)
+      const multipliers = new Uint8Array((rows * columns) / INT4_BLOCK)
+      const factors = new Float32Array(rows)
+      for (const { values, start } of pieces(source, path, INT4_BLOCK))
+        toInt4(values, { columns, first: start / columns, packed, multipliers, factors })
       return [
         [name, { type: 'uint8', data: packed, shape: [rows / 2, columns] }],
-        [`${name}.factors`, { type: 'float32', data: factors, shape: [rows, columns / INT4_BLOCK] }],
+        [`${name}.multipliers`, { type: 'uint8', data: multipliers, shape: [rows / INT4_BLOCK, columns] }],
+        [`${name}.factors`, { type: 'float32', data: factors, shape: [rows] }],
       ]
     }
   }
@@ -117,30 +141,61 @@ function toInt8(values: Float32Array, columns: number, whole: Int8Array, factors
   }
 }
 
+interface Int4Parts {
+  columns: number
+  /** The row of the matrix that `values` begin with. */
+  first: number
+  packed: Uint8Array
+  multipliers: Uint8Array
+  factors: Float32Array
+}
+
 /**
- * As ggml's Q4_0: a block's factor is its value of largest magnitude / -8, so that this value is met exactly; an element is
- * factor·(n - 8) with n in 0..15. `values` begin at the matrix's element `first`.
+ * INT4_BLOCK rows at a time. Each row is divided by its root mean square, so that rows of a block are alike. As in ggml's Q4_0 the value of largest magnitude in a
+ * block (here: of a column) shall become -8; its multiplier is rounded to a whole number of the unit that makes the largest one MOST_MULTIPLIED.
  */
-function toInt4(values: Float32Array, first: number, packed: Uint8Array, factors: Float32Array): void {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  for (let start = 0; start < values.length; start += INT4_BLOCK) {
-    let largest = 0
-    let place = start
-    for (let at = start; at < start + INT4_BLOCK; at++) {
-      const magnitude = (bits[at] as number) & 0x7fffffff
-      if (magnitude <= largest) continue
-      largest = magnitude
-      place = at
+function toInt4(values: Float32Array, { columns, first, packed, multipliers, factors }: Int4Parts): void {
+  const extremes = new Float32Array(columns)
+  const inverses = new Float32Array(columns)
+  const half = packed.length / columns
+  for (let group = 0; group < values.length / columns; group += INT4_BLOCK) {
+    extremes.fill(0)
+    const sizes = Array.from({ length: INT4_BLOCK }, (_, i) =>
+      rootMeanSquare(values, (group + i) * columns, columns),
+    )
+    for (const [i, size] of sizes.entries()) {
+      const start = (group + i) * columns
+      for (let column = 0; column < columns; column++) {
+        const value = (values[start + column] as number) / size
+        if (Math.abs(value) > Math.abs(extremes[column] as number)) extremes[column] = value
+      }
     }
-    const extreme = values[place] as number
-    const inverse = extreme === 0 ? 0 : -8 / extreme
-    // A block lies within a row, and a row in one half.
-    const isHigh = first + start >= packed.length
-    const [shift, offset] = isHigh ? [4, first - packed.length] : [0, first]
-    factors[(first + start) / INT4_BLOCK] = extreme / (isHigh ? -8 * 16 : -8)
-    for (let at = start; at < start + INT4_BLOCK; at++) {
-      const whole = ((values[at] as number) * inverse + 8.5) | 0
-      packed[offset + at] = (packed[offset + at] as number) | ((whole > 15 ? 15 : whole) << shift)
+    let largest = 0
+    for (const extreme of extremes) largest = Math.max(largest, Math.abs(extreme))
+    const unit = largest === 0 ? 1 : largest / (8 * MOST_MULTIPLIED)
+    for (let column = 0; column < columns; column++) {
+      const wanted = (extremes[column] as number) / (-8 * unit)
+      const multiplier = Math.round(wanted) || 1
+      multipliers[((first + group) / INT4_BLOCK) * columns + column] = multiplier
+      inverses[column] = 1 / (multiplier * unit)
+    }
+    for (const [i, size] of sizes.entries()) {
+      const row = first + group + i
+      factors[row] = size * unit
+      const isHigh = row >= half
+      const [start, place] = [(group + i) * columns, (isHigh ? row - half : row) * columns]
+      for (let column = 0; column < columns; column++) {
+        const value = ((values[start + column] as number) / size) * (inverses[column] as number)
+        const number = Math.min(15, Math.max(0, (value + 8.5) | 0))
+        packed[place + column] = (packed[place + column] as number) | (isHigh ? number << 4 : number)
+      }
     }
   }
+}
+
+/** 1 where all are zero. */
+function rootMeanSquare(values: Float32Array, start: number, count: number): number {
+  let squares = 0
+  for (let i = start; i < start + count; i++) squares += (values[i] as number) ** 2
+  return squares === 0 ? 1 : Math.sqrt(squares / count)
 }

@@ -1,4 +1,5 @@
 import { InputError } from '../errors.ts'
+import { hasInt8Products } from '../onnx/instruction-set.ts'
 import type { ComputeType } from './layer.ts'
 import type { KeptTensors } from './layer-functions.ts'
 import type { LinearFormat } from './linear-format.ts'
@@ -8,7 +9,7 @@ import type { WeightSource } from './weights.ts'
 
 /**
  * What a training step trades for what. `exact`: float32 arithmetic. `fast`: int8 products with frozen
- * matrices, forward and backward. `small`: least memory. `qlora`: a 4-bit base. `fp16` and `bf16`: products in 16 bits, in layout whole.
+ * matrices, forward and backward. `small`: least memory. `qlora`: a 4-bit base. In both, what the base is multiplied with has 16 bits. `fp16` and `bf16`: products in 16 bits, in layout whole.
  */
 export const BY_LAYER_PRECISIONS = ['exact', 'fast', 'small', 'qlora'] as const
 export const PRECISIONS = [...BY_LAYER_PRECISIONS, 'fp16', 'bf16'] as const
@@ -25,14 +26,18 @@ export interface PrecisionPlan {
   frugal: boolean
 }
 
-/** Without `checkpointing` what the precision itself is made for: all again in `small`, selective in the others. */
+/**
+ * Without `checkpointing` what the precision itself is made for: all again in `small`, selective in the others. A processor without `int8Products` computes
+ * with the same rounded matrices in float32.
+ */
 export function precisionPlan(
   precision: Precision,
   config: ModelConfig,
   source: Pick<WeightSource, 'infos'>,
   checkpointing?: Checkpointing,
+  int8Products = hasInt8Products(),
 ): PrecisionPlan {
-  return withCheckpointing(ownPlan(precision, config, source), precision, checkpointing)
+  return withCheckpointing(ownPlan(precision, config, source, int8Products), precision, checkpointing)
 }
 
 /** Where all weights are trained: the weights themselves in float32, however the base is stored. */
@@ -61,16 +66,17 @@ function ownPlan(
   precision: Precision,
   config: ModelConfig,
   source: Pick<WeightSource, 'infos'>,
+  int8Products: boolean,
 ): PrecisionPlan {
   switch (precision) {
     case 'exact':
       return { linear: isHalf(config, source) ? 'float16' : 'float32', kept: 'float32', frugal: false }
     case 'fast':
-      return { linear: 'int8-products', kept: 'float16', frugal: false }
+      return { linear: int8Products ? 'w8a8' : 'int8', kept: 'float16', frugal: false }
     case 'small':
-      return { linear: 'int8', kept: 'nothing', frugal: true }
+      return { linear: int8Products ? 'w8a16' : 'int8', kept: 'nothing', frugal: true }
     case 'qlora':
-      return { linear: 'int4', kept: 'float16', frugal: false }
+      return { linear: int8Products ? 'w4a16' : 'int4', kept: 'float16', frugal: false }
     case 'fp16':
     case 'bf16':
       throw new InputError(

@@ -9,11 +9,11 @@ export interface Piece {
   start: number
 }
 
-/** A tensor decoded to float32 in pieces of whole rows, one after another. */
-export function* pieces(source: WeightSource, name: string): Generator<Piece> {
+/** A tensor decoded to float32 in pieces of whole rows, a multiple of `rowsTogether` but for the last, one after another. */
+export function* pieces(source: WeightSource, name: string, rowsTogether = 1): Generator<Piece> {
   const [rows = 1, ...rest] = source.infos.get(name)?.shape ?? []
   const width = rest.reduce((a, b) => a * b, 1)
-  const step = Math.max(1, Math.floor(PIECE / width))
+  const step = rowsTogether * Math.max(1, Math.floor(PIECE / width / rowsTogether))
   for (let from = 0; from < rows; from += step)
     yield { values: source.rows(name, from, Math.min(rows, from + step)), start: from * width }
 }

@@ -142,47 +142,38 @@ export function inType(x: Value, type: DataType): Value {
   return x.type === type ? x : cast(x, type)
 }
 
-/** An int8 matrix [rows, columns] with a factor for each row, as numbers. */
+/** Whole numbers [rows, columns] with a factor for each row, as numbers: int8, or uint8 as quantizeRows() makes it. */
 export function dequantizeRows(whole: Value, factors: Value): Value {
   const op = 'DequantizeLinear'
-  const fits = whole.type === 'int8' && sameShape(factors.shape, whole.shape.slice(0, 1))
-  needs(op, fits && whole.shape.length === 2, 'needs int8 [rows, columns] and a factor a row', [
-    whole,
-    factors,
-  ])
-  return one(op, [whole, factors], factors.type, whole.shape, { axis: int(0) })
+  const fits = whole.type === 'int8' || whole.type === 'uint8'
+  const isMatrix = whole.shape.length === 2 && sameShape(factors.shape, whole.shape.slice(0, 1))
+  needs(op, fits && isMatrix, 'needs 8-bit [rows, columns] and a factor a row', [whole, factors])
+  const zeros = whole.type === 'uint8' ? [quantizedZeros(factors)] : []
+  return one(op, [whole, factors, ...zeros], factors.type, whole.shape, { axis: int(0) })
 }
 
 /**
- * Matrix [2·rows, columns] from 4-bit numbers n, two a byte: factor · (n - 8), with a factor for each `block` numbers of a row.
- * The low halves are the first `rows` rows, the high halves the others, so that nothing need be interleaved. The high halves stay
- * where they are, as 16·n: their factors come divided by 16.
- * (com.microsoft's GatherBlockQuantized does it in one, in ONNX Runtime 1.30 in seven times the processor's time.)
+ * int8 matrix [2·rows, columns] from 4-bit numbers n, two a byte: (n - 8) · multiplier, with an int8 multiplier (its bits as uint8) for each `block` rows of
+ * a column. The low halves are the first `rows` rows, the high halves the others, so that nothing need be interleaved.
+ * Differences and products of uint8 wrap around, and int8 is the same bits.
  */
-export function dequantize4(packed: Value, factors: Value, block: number): Value {
-  const op = 'dequantize4'
-  const [rows, columns] = packed.shape
-  const known = typeof rows === 'number' && typeof columns === 'number' && packed.type === 'uint8'
-  needs(op, known && sameShape(factors.shape, [2 * rows, columns / block]), 'factors do not fit', [
-    packed,
-    factors,
-  ])
+export function unpack4(packed: Value, multipliers: Value, block: number): Value {
+  const op = 'unpack4'
+  const [half, columns] = packed.shape
+  const known = typeof half === 'number' && typeof columns === 'number' && packed.type === 'uint8'
+  const fits = known && sameShape(multipliers.shape, [(2 * half) / block, columns])
+  needs(op, fits && multipliers.type === 'uint8', 'multipliers do not fit', [packed, multipliers])
   const { graph } = packed
-  const [half, width] = [rows as number, columns as number]
-  const blocks = (2 * half * width) / block
-  const sixteen = graph.constant('uint8', [], Uint8Array.of(16))
-  // Whole-number division and product, since CUDA has no operators for bits.
-  const high = mul(div(packed, sixteen), sixteen)
-  const whole = concat([sub(packed, high), high], 0)
-  const zero = new Uint8Array(blocks).fill(8).fill(8 << 4, blocks / 2)
-  const numbers = one(
-    'DequantizeLinear',
-    [reshape(whole, [blocks, block]), reshape(factors, [blocks]), graph.constant('uint8', [blocks], zero)],
-    factors.type,
-    [blocks, block],
-    { axis: int(0) },
-  )
-  return reshape(numbers, [2 * half, width])
+  const byte = (value: number): Value => graph.constant('uint8', [], Uint8Array.of(value))
+  const [rows, width] = [2 * (half as number), columns as number]
+  const low = one('BitwiseAnd', [packed, byte(15)], 'uint8', packed.shape)
+  const high = one('BitShift', [packed, byte(4)], 'uint8', packed.shape, {
+    direction: { kind: 'string', value: 'RIGHT' },
+  })
+  const blocks = [rows / block, block, width]
+  const numbers = reshape(sub(concat([low, high], 0), byte(8)), blocks)
+  const multiplied = mul(numbers, reshape(multipliers, [rows / block, 1, width]))
+  return cast(reshape(multiplied, [rows, width]), 'int8')
 }
 
 // ---- products -----------------------------------------------------------------------------------------------------
@@ -242,13 +233,16 @@ export function quantizeRows(x: Value, scales: Value): Value {
     x,
     scales,
   ])
-  // The kernel wants as many zero points as scales.
-  const zeros = cast(add(mul(scales, scalar(scales, 0)), scalar(scales, QUANTIZED_ZERO)), 'uint8')
-  return one(op, [x, scales, zeros], 'uint8', x.shape, { axis: int(0) })
+  return one(op, [x, scales, quantizedZeros(scales)], 'uint8', x.shape, { axis: int(0) })
 }
 
 /** What 0 becomes in quantizeRows(): the products of uint8 by int8 are the only fast ones. */
 const QUANTIZED_ZERO = 128
+
+/** The kernels want as many zero points as scales. */
+function quantizedZeros(scales: Value): Value {
+  return cast(add(mul(scales, scalar(scales, 0)), scalar(scales, QUANTIZED_ZERO)), 'uint8')
+}
 
 /** (A - 128) · B · scales as float32: A uint8 [rows, n], B int8 [n, columns], a scale for each column or one for all. */
 export function integerMatmul(a: Value, b: Value, scales: Value): Value {

@@ -330,7 +330,7 @@ const train = z
       .enum(['auto', 'exact', 'fast', 'small', 'qlora', 'fp16', 'bf16'])
       .default('auto')
       .describe(
-        'exact: float32 arithmetic; fast: int8 products with frozen weights, forward and backward; small: least memory; qlora: 4-bit base; fp16, bf16: products in 16 bits as autocast has them in torch, fp16 with a dynamic loss scale, for device cuda; auto: fast where rows of the job itself show that its gradients can be trusted, else exact. See docs/performance.md.',
+        'exact: float32 arithmetic; fast: int8 products with frozen weights, forward and backward; small: 8-bit base, least memory; qlora: 4-bit base; fp16, bf16: products in 16 bits as autocast has them in torch, fp16 with a dynamic loss scale, for device cuda; auto: fast where rows of the job itself show that its gradients can be trusted, else exact. See docs/performance.md.',
       ),
     gradientCheckpointing: z
       .enum(['auto', 'none', 'selective', 'full'])

@@ -7,7 +7,7 @@ import type { Batch } from './batch.ts'
 import { calibratedRows, calibrationRows } from './calibration-rows.ts'
 import { compareGradients } from './compare-gradients.ts'
 import { createEngine } from './create-engine.ts'
-import { hasInt8Products } from './instruction-set.ts'
+import { hasInt8Products } from '../onnx/instruction-set.ts'
 import type { PrecisionChoice, PrecisionComparison } from './precision-choice.ts'
 
 /**

@@ -52,7 +52,7 @@ async function loraEngine(options: EngineOptions, adapter: Adapter | undefined):
     loraDropout: adapter?.config.loraDropout ?? 0,
   }
   const { compute, ...plan } = planOf(options)
-  const smoothing = plan.linear === 'int8-products' ? await findSmoothing(options) : undefined
+  const smoothing = plan.linear === 'w8a8' ? await findSmoothing(options) : undefined
   const weights = loadFrozenWeights(config, options.weights, {
     linear: plan.linear,
     wholeEmbedding: layout === 'whole',

@@ -2,7 +2,7 @@ import { cpus } from 'node:os'
 import { env } from 'onnxruntime-node'
 import { type Device, gpuModels } from '../onnx/device.ts'
 import { temperVersion } from '../temper-version.ts'
-import { instructionSet } from './instruction-set.ts'
+import { instructionSet } from '../onnx/instruction-set.ts'
 
 /**
  * What the last bit of a sum depends on, beside the job itself. Recorded in every checkpoint: a job that goes on where all of

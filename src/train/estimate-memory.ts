@@ -152,10 +152,12 @@ function matrixBytes(rows: number, columns: number, linear: LinearFormat): numbe
     case 'bfloat16':
       return rows * columns * 2
     case 'int8':
-    case 'int8-products':
+    case 'w8a8':
+    case 'w8a16':
       return rows * columns + rows * FLOAT
     case 'int4':
-      return (rows * columns) / 2 + (rows * columns * FLOAT) / INT4_BLOCK
+    case 'w4a16':
+      return (rows * columns) / 2 + (rows * columns) / INT4_BLOCK + rows * FLOAT
   }
 }
 

@@ -107,7 +107,7 @@ function checkLimits(mode: keyof typeof LIMITS, got: Step, want: Step): void {
 
 for (const name of MODELS)
   test(`${name}, qlora: the gradients are those of a base of 4 bits, computed in float32`, async () => {
-    const rounded = (source: WeightSource) => changed(source, 'F32', (values, info) => (info.name.endsWith('_proj.weight') ? to4Bits(values) : values)) // prettier-ignore
+    const rounded = (source: WeightSource) => changed(source, 'F32', (values, info) => (info.name.endsWith('_proj.weight') ? to4Bits(values, info.shape as [number, number]) : values)) // prettier-ignore
     const want = await step(name, 'exact', rounded)
     const got = await step(name, 'qlora')
     const { layers, error } = compareGradients(got.gradients, want.gradients)
@@ -150,15 +150,31 @@ test('modes other than exact are refused for the whole graph', async () => {
   close()
 })
 
-/** ggml's Q4_0 and back, written anew: blocks of 32, the value of largest magnitude becomes -8. */
-function to4Bits(values: Float32Array): Float32Array {
+/**
+ * The format of qlora and back, written anew and one number at a time: each row by its root mean square; of each 16 rows of a column the value of largest
+ * magnitude becomes -8, its multiplier a whole number of the unit that makes the largest one 15.
+ */
+function to4Bits(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
   const out = new Float32Array(values.length)
-  for (let start = 0; start < values.length; start += 32) {
-    const block = values.subarray(start, start + 32)
-    const extreme = block.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0)
-    const factor = Math.fround(extreme / -8)
-    for (const [i, value] of block.entries())
-      out[start + i] = factor === 0 ? 0 : factor * Math.min(7, Math.round((value * -8) / extreme))
+  for (let group = 0; group < rows; group += 16) {
+    const own = Array.from({ length: 16 }, (_, i) =>
+      values.subarray((group + i) * columns, (group + i + 1) * columns),
+    )
+    const sizes = own.map((row) => Math.sqrt(row.reduce((sum, x) => sum + x * x, 0) / columns))
+    const extremes = Array.from({ length: columns }, (_, column) =>
+      own
+        .map((row, i) => (row[column] as number) / (sizes[i] as number))
+        .reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0),
+    )
+    const unit = Math.max(...extremes.map(Math.abs)) / (8 * 15)
+    for (const [column, extreme] of extremes.entries()) {
+      const multiplier = Math.round(extreme / (-8 * unit)) || 1
+      for (const [i, row] of own.entries()) {
+        const size = sizes[i] as number
+        const number = Math.round((row[column] as number) / size / (multiplier * unit))
+        out[(group + i) * columns + column] = size * unit * multiplier * Math.min(7, Math.max(-8, number))
+      }
+    }
   }
   return out
 }

@@ -75,7 +75,6 @@ function graphsOf(name: string, linear: LinearFormat, compute: ComputeType): Gra
 for (const [linear, compute] of [
   ['float32', 'float32'],
   ['float16', 'float32'],
-  ['int4', 'float32'],
   ['float16', 'float16'],
   ['bfloat16', 'bfloat16'],
 ] as const)

@@ -4,7 +4,7 @@ import { openBaseModel } from '../../src/base/open-base-model.ts'
 import type { LoraConfig } from '../../src/model/adapter.ts'
 import type { NamedRows } from '../../src/train/batches.ts'
 import { choosePrecision, LEAST_TOKENS } from '../../src/train/choose-precision.ts'
-import { hasInt8Products } from '../../src/train/instruction-set.ts'
+import { hasInt8Products } from '../../src/onnx/instruction-set.ts'
 import { goldenDir, sample } from '../engine/tiny-engine.ts'
 import { changedWeights } from '../support/changed-weights.ts'
 

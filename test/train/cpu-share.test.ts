@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { cpuShare } from '../../src/train/cpu-share.ts'
-import { instructionSet } from '../../src/train/instruction-set.ts'
+import { instructionSet } from '../../src/onnx/instruction-set.ts'
 
 const MODULE = fileURLToPath(new URL('../../src/train/cpu-share.ts', import.meta.url))
 

@@ -98,6 +98,6 @@ test('the parts of an estimate are its sum, and each follows its cause', () => {
   close(of({ lora: 'all-weights', momentBits: 8 }).adapter, (1 + 0.5 + 2 * 1.5) * size + 0.024 * size)
   close(of({ lora: 'all-weights', keepsBest: true }).adapter, 12 * size)
   assert.ok(of({ momentBits: 8 }).adapter < 0.6 * parts.adapter)
-  // 494 million parameters, of which the layers' 358 million are 4 bits and a factor for 32 of them.
-  assert.ok(Math.abs(of({ precision: 'qlora' }).weights / (358e6 * 0.625 + 136e6 * 2) - 1) < 0.01)
+  // 494 million parameters, of which the layers' 358 million are 4 bits and an 8-bit multiplier for 16 of them.
+  assert.ok(Math.abs(of({ precision: 'qlora' }).weights / (358e6 * 0.5625 + 136e6 * 2) - 1) < 0.01)
 })

@@ -12,7 +12,10 @@ export function instructionSet(cpuinfo = '/proc/cpuinfo'): string {
   return features.length > 0 ? features.toSorted().join(' ') : (cpus()[0]?.model ?? process.arch)
 }
 
-/** Whether products of 8-bit numbers have instructions of their own; without them they are no faster than float32. */
+/**
+ * Whether products of 8-bit numbers have instructions of their own. Without them they are no faster than float32, and on x86 they may
+ * be wrong: AVX2's sum of two products has 16 bits, in which the largest do not fit.
+ */
 export function hasInt8Products(features = instructionSet()): boolean {
   return /\b(avx512_vnni|avx512vnni|avx_vnni|amx_int8|asimddp|i8mm)\b/.test(features)
 }
