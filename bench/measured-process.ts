@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { LEAN_PROCESS } from '../src/train/lean-process.ts'
 
 /** Often enough that little can be allocated between the last look and the end. */
 const LOOK_EVERY_MS = 20
@@ -11,9 +12,18 @@ export interface Measured {
   peakResidentMb: number
 }
 
+/** A module of ours, as the trainer is run. */
+export function measuredModule(args: readonly string[]): Promise<Measured> {
+  return measuredProcess(process.execPath, [...LEAN_PROCESS.execArgv, ...args], LEAN_PROCESS.env)
+}
+
 /** Runs a program to its end, reading its memory from outside. Error with the end of its standard error if it fails. */
-export async function measuredProcess(program: string, args: readonly string[]): Promise<Measured> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+export async function measuredProcess(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Measured> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const peaks = new Map<number, number>()
   const look = () => {
     if (child.pid !== undefined) lookAt(child.pid, peaks)

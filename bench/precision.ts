@@ -9,7 +9,7 @@ import { AdamW } from '../src/train/adamw.ts'
 import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
 import type { Engine } from '../src/train/engine.ts'
-import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
+import { clipGradients } from '../src/train/gradient-clipping.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
 import { roundedTo4Bits } from './rounded-base.ts'
 import { compareGradients } from '../src/train/compare-gradients.ts'
@@ -118,8 +118,7 @@ async function training(setup: Setup, contestant: Contestant, windows: readonly 
     for (const batch of windows.slice(1, -HELD_OUT)) {
       engine.zeroGradients()
       const { tokens } = await engine.accumulate(batch)
-      scaleGradients(engine.gradients, 1 / tokens)
-      clipGradients(engine.gradients, 1)
+      clipGradients(engine.gradients, 1, 1 / tokens)
       optimizer.step(adapter, engine.gradients, LEARNING_RATE)
     }
     return { heldOutBefore, heldOutAfter: await heldOut(engine) }

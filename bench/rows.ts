@@ -8,7 +8,7 @@ import { openBaseModel } from '../src/base/open-base-model.ts'
 import { cleanRows } from '../src/data/clean-rows.ts'
 import { tokenizeRows } from '../src/data/tokenize-rows.ts'
 import { fineTuneSchema } from '../src/spec/fine-tune.ts'
-import { measuredProcess } from './measured-process.ts'
+import { measuredModule, measuredProcess } from './measured-process.ts'
 import { peerPython } from './peer-environment.ts'
 
 const OPTIONS = {
@@ -36,18 +36,21 @@ export async function benchRows(args: string[]): Promise<void> {
     const files = await prepare(dir, model, Number(values.rows))
     const child = fileURLToPath(new URL('rows-measure.ts', import.meta.url))
     const contestants = values.mode.split(',').map((mode) => ({
-      program: process.execPath,
+      measure: measuredModule,
       args: [child, model, files.tokenized, mode, threads],
     }))
     if (values.peers) {
       const program = await peerPython(values.venv)
       const script = fileURLToPath(new URL('peers/trl_sft.py', import.meta.url))
       for (const dtype of values.dtypes.split(','))
-        contestants.push({ program, args: [script, model, files.train, files.eval, dtype, '0', values.rows] })
+        contestants.push({
+          measure: (given: readonly string[]) => measuredProcess(program, given),
+          args: [script, model, files.train, files.eval, dtype, '0', values.rows],
+        })
     }
     const lines = []
-    for (const { program, args: given } of contestants) {
-      const { lastLine, peakResidentMb } = await measuredProcess(program, given)
+    for (const { measure, args: given } of contestants) {
+      const { lastLine, peakResidentMb } = await measure(given)
       const line = { ...(JSON.parse(lastLine) as object), bench: 'rows', peakResidentMb }
       if (values.json) console.log(JSON.stringify(line))
       lines.push(line)

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { measuredProcess } from './measured-process.ts'
+import { measuredModule } from './measured-process.ts'
 import { shapeLine, type ShapeLine } from './shape-line.ts'
 
 const OPTIONS = {
@@ -29,7 +29,7 @@ export async function benchShapes(args: string[]): Promise<void> {
       for (const batch of values.batches.split(',')) {
         const [rows = '', tokens = ''] = batch.split('x')
         const given = [child, model, tokens, rows, steps, threads, 'by-layer', mode, checkpointing]
-        const { lastLine, peakResidentMb } = await measuredProcess(process.execPath, given)
+        const { lastLine, peakResidentMb } = await measuredModule(given)
         const line = shapeLine({ ...(JSON.parse(lastLine) as object), bench: 'shapes', model: basename(model), peakResidentMb }) // prettier-ignore
         if (values.json) console.log(JSON.stringify(line))
         lines.push(line)

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { CHECKPOINTINGS, PRECISIONS } from '../src/model/precision.ts'
-import { measuredProcess } from './measured-process.ts'
+import { measuredModule, measuredProcess } from './measured-process.ts'
 import { peerPython } from './peer-environment.ts'
 import { withRatios, type TrainLine } from './train-lines.ts'
 
@@ -56,7 +56,7 @@ export async function benchTrain(args: string[]): Promise<void> {
   const child = fileURLToPath(new URL('train-measure.ts', import.meta.url))
   const ours = modes.flatMap((mode) =>
     values.checkpointing.split(',').map((kind) => ({
-      program: process.execPath,
+      measure: measuredModule,
       args: [child, model, sequence, batch, steps, threads, layout, mode, kind, device],
     })),
   )
@@ -67,7 +67,7 @@ export async function benchTrain(args: string[]): Promise<void> {
   for (let turn = 0; turn < Math.max(ours.length, theirs.length); turn++)
     for (const contestant of [ours[turn], theirs[turn]]) {
       if (!contestant) continue
-      const { lastLine, peakResidentMb } = await measuredProcess(contestant.program, contestant.args)
+      const { lastLine, peakResidentMb } = await contestant.measure(contestant.args)
       const line: TrainLine = { ...(JSON.parse(lastLine) as TrainLine), bench: 'train', peakResidentMb }
       lines.push(line)
       // What was measured is not lost if the rest takes too long.
@@ -88,7 +88,7 @@ async function rivals(
   const program = await peerPython(venv)
   const script = fileURLToPath(new URL('peers/pytorch_peft.py', import.meta.url))
   return PEERS.filter(({ name }) => wanted.includes(name)).map(({ type, checkpointing }) => ({
-    program,
+    measure: (given: readonly string[]) => measuredProcess(program, given),
     args: [script, model, type, batch, sequence, steps, checkpointing],
   }))
 }

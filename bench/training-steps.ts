@@ -9,7 +9,7 @@ import { makeBatch, type Batch } from '../src/train/batch.ts'
 import { createEngine } from '../src/train/create-engine.ts'
 import { estimateMemory } from '../src/train/estimate-memory.ts'
 import type { Layout } from '../src/train/engine.ts'
-import { clipGradients, scaleGradients } from '../src/train/gradient-clipping.ts'
+import { clipGradients } from '../src/train/gradient-clipping.ts'
 import { startingLossScale } from '../src/train/loss-scale.ts'
 import { initialAdapter } from '../src/train/lora-init.ts'
 import { RandomStream } from '../src/train/random.ts'
@@ -79,8 +79,7 @@ export async function trainingSteps({ model, sequence, batch, steps, ...options 
     const [start, cpu] = [performance.now(), process.cpuUsage()]
     engine.zeroGradients()
     const { lossSum, tokens } = await engine.accumulate(given, undefined, undefined, lossScale)
-    scaleGradients(engine.gradients, 1 / tokens)
-    const norm = clipGradients(engine.gradients, 1)
+    const norm = clipGradients(engine.gradients, 1, 1 / tokens)
     if (Number.isFinite(norm) || options.precision !== 'fp16') optimizer.step(adapter, engine.gradients, 2e-4)
     loss = lossSum / tokens
     if (step === 0) firstStep = performance.now() / 1000

@@ -4,13 +4,7 @@ import type { Dim } from '../onnx/dims.ts'
 import * as o from '../onnx/ops.ts'
 import type { ComputeType } from './layer.ts'
 import { INT4_BLOCK, type LinearFormat } from './linear-format.ts'
-
-/** So small that it changes no row's largest value, but keeps a row of zeros from being divided by zero. */
-const TINY = 1e-30
-/** The largest whole number that a row's largest value becomes. */
-const LARGEST = 127
-/** Steps of the second term in one of the first: what the first misses is half of one at most, which becomes LARGEST. */
-const REST = 2 * LARGEST
+import { type RoundedRows, type Rounding, roundRows, wholeProduct } from './whole-product.ts'
 
 interface FrozenLinear {
   name: string
@@ -88,31 +82,4 @@ function wholeLinear(
     gradient: (g) => wholeProduct(roundRows(o.mul(g, factors), rounding), whole, o.scalar(g, 1)),
   })
   return bias ? o.add(y, bias) : y
-}
-
-/** 16 bits are two terms of 8 each. */
-type Rounding = '8 bits' | '16 bits'
-
-/** A matrix as whole numbers, each row with a scale of its own: `scales` [rows, 1] times (`whole` - 128), and where there is a `rest`, (`rest` - 128) / REST of it more. */
-interface RoundedRows {
-  whole: Value
-  rest: Value | undefined
-  scales: Value
-}
-
-function roundRows(x: Value, rounding: Rounding): RoundedRows {
-  const largest = o.reduceMax(o.abs(x), [-1])
-  const scales = o.add(o.mul(largest, o.scalar(x, 1 / LARGEST)), o.scalar(x, TINY))
-  const byRow = o.reshape(scales, x.shape.slice(0, 1))
-  const whole = o.quantizeRows(x, byRow)
-  if (rounding === '8 bits') return { whole, rest: undefined, scales }
-  const missed = o.sub(x, o.dequantizeRows(whole, byRow))
-  return { whole, rest: o.quantizeRows(missed, o.mul(byRow, o.scalar(x, 1 / REST))), scales }
-}
-
-function wholeProduct({ whole, rest, scales }: RoundedRows, matrix: Value, factors: Value): Value {
-  const first = o.integerMatmul(whole, matrix, factors)
-  if (!rest) return o.mul(first, scales)
-  const second = o.integerMatmul(rest, matrix, o.mul(factors, o.scalar(factors, 1 / REST)))
-  return o.mul(o.add(first, second), scales)
 }

@@ -14,9 +14,17 @@ export interface FrozenTensor extends StoredTensor {
   data: Float32Array
 }
 
-/** [vocabulary, hidden], in memory in float32 or in 16 bits. */
+/** [vocabulary, hidden], in memory in float32, in 16 bits or in 8. */
 export type VocabularyMatrix =
-  FrozenTensor | (StoredTensor & { type: 'float16' | 'bfloat16'; data: Uint16Array })
+  FrozenTensor | (StoredTensor & { type: 'float16' | 'bfloat16'; data: Uint16Array }) | EightBitVocabulary
+
+/** Whole numbers with a factor for each row (linear-format.ts). */
+type EightBitVocabulary = StoredTensor & {
+  type: 'int8'
+  data: Int8Array
+  factors: Float32Array
+  format: 'int8' | 'w8a16'
+}
 
 /** A base model's weights in memory: the layers' matrices in some format, the vocabulary's in 32 or 16 bits, the rest float32. */
 export interface FrozenWeights {
@@ -105,7 +113,8 @@ function divide(values: Float32Array, by: Float32Array): void {
 /**
  * Reads the weights, checked against the config: InputError names a tensor that is missing or has another shape. An embedding
  * that is not the head is read when it is needed: the source then must stay open. Nothing but a piece of a matrix is ever
- * float32 on its way to another format. The head is float32 or bfloat16 where the layers are, else float16.
+ * float32 on its way to another format. The head is float32, bfloat16 or int8 where the layers are (tied to the embedding or not, the rows of a batch's tokens then
+ * come from the file as they are), else float16.
  */
 export function loadFrozenWeights(
   config: ModelConfig,
@@ -115,9 +124,10 @@ export function loadFrozenWeights(
   const { hiddenSize, vocabularySize } = config
   const read = reader(source)
   const vocabularyMatrix = (name: string): VocabularyMatrix => {
-    const shape = [vocabularySize, hiddenSize]
+    const shape = [vocabularySize, hiddenSize] as const
     if (linear === 'float32') return read(name, shape)
     checkShape(source, name, shape)
+    if (linear === 'int8' || linear === 'w8a16') return eightBits(source, name, shape, linear)
     if (linear === 'bfloat16') return { type: 'bfloat16', data: readBfloat16(source, name), shape }
     return { type: 'float16', data: readHalf(source, name), shape }
   }
@@ -135,8 +145,25 @@ export function loadFrozenWeights(
   }
 
   function embeddingOf(): Embedding {
-    if (config.tiedEmbeddings) return { at: 'memory', matrix: head }
+    if (config.tiedEmbeddings && head.type !== 'int8') return { at: 'memory', matrix: head }
     return wholeEmbedding ? { at: 'memory', matrix: vocabularyMatrix(EMBEDDING) } : { at: 'file', source }
+  }
+}
+
+function eightBits(
+  source: WeightSource,
+  name: string,
+  shape: readonly [number, number],
+  format: EightBitVocabulary['format'],
+): EightBitVocabulary {
+  const stored = new Map(storeLinear(name, source, name, shape, format))
+  const [whole, factors] = [stored.get(name), stored.get(`${name}.factors`)]
+  return {
+    type: 'int8',
+    data: whole?.data as Int8Array,
+    shape,
+    factors: factors?.data as Float32Array,
+    format,
   }
 }
 
@@ -171,6 +198,11 @@ export function vocabularyRows(matrix: VocabularyMatrix, ids: ArrayLike<number>)
         break
       case 'bfloat16':
         rows.set(bfloat16ToFloat32(matrix.data.subarray(start, start + width)), i * width)
+        break
+      case 'int8': {
+        const factor = matrix.factors[ids[i] as number] as number
+        for (let j = 0; j < width; j++) rows[i * width + j] = factor * (matrix.data[start + j] as number)
+      }
     }
   }
   return rows

@@ -15,8 +15,8 @@ const FRUGAL = 4
 export interface HeadSlice {
   /** The slice's first token. */
   first: number
-  /** [V, hidden], over the matrix's own memory. */
-  head: Tensor
+  /** What headParts() takes as the head: `head` [V, hidden], over the matrix's own memory, and where it is whole numbers `head.factors` [V]. */
+  feeds: [string, Tensor][]
 }
 
 /** How many tokens a slice has for so many rows. The format plays no part: the same sums in each. */
@@ -38,6 +38,9 @@ export function* headSlices(matrix: VocabularyMatrix, rows: number, frugal = fal
   for (let first = 0; first < vocabulary; first += step) {
     const end = Math.min(vocabulary, first + step)
     const data = matrix.data.subarray(first * width, end * width)
-    yield { first, head: tensor(matrix.type, data, [end - first, width]) }
+    const feeds: HeadSlice['feeds'] = [['head', tensor(matrix.type, data, [end - first, width])]]
+    if (matrix.type === 'int8')
+      feeds.push(['head.factors', tensor('float32', matrix.factors.subarray(first, end), [end - first])])
+    yield { first, feeds }
   }
 }

@@ -3,7 +3,9 @@ import { differentiate } from '../onnx/gradient.ts'
 import { Graph, type Value } from '../onnx/graph.ts'
 import * as o from '../onnx/ops.ts'
 import type { ModelConfig } from './config.ts'
+import type { VocabularyMatrix } from './frozen-weights.ts'
 import type { ComputeType } from './layer.ts'
+import { roundRows, wholeProduct } from './whole-product.ts'
 
 /**
  * The output head in parts, so that neither all logits nor the whole matrix in float32 need ever be held: the vocabulary is
@@ -22,18 +24,23 @@ export interface HeadParts {
   finish: GraphFunction
 }
 
-/** `type`: how the head lies in memory. Its products are float32, or where `compute` says so of that type, with their sums in float32. */
+/** How the head lies in memory, and for `w8a16` that logits are products of whole numbers (linear-format.ts). */
+export type HeadFormat = ComputeType | 'int8' | 'w8a16'
+
+export function headFormat(matrix: VocabularyMatrix): HeadFormat {
+  return matrix.type === 'int8' ? matrix.format : matrix.type
+}
+
+/** The head's products are float32, or where `compute` says so of that type, with their sums in float32. Whole numbers want an input `head.factors` [V]. */
 export function headParts(
   config: ModelConfig,
-  type: ComputeType = 'float32',
+  format: HeadFormat = 'float32',
   compute: ComputeType = 'float32',
 ): HeadParts {
   const { hiddenSize } = config
   const graph = new Graph()
   const h = graph.input('h', 'float32', ['N', hiddenSize])
-  const given = graph.input('head', type, ['V', hiddenSize])
-  const head = o.inType(given, compute)
-  const logits = o.inType(o.gemm(o.inType(h, compute), head, { transB: true }), 'float32')
+  const { head, logits, inputs: matrix } = logitsOf(h, hiddenSize, format, compute)
   const probabilities = o.softmax(logits)
   // The largest z and the largest P (never below 1/V, so its logarithm is safe) give log Σ exp z without another pass.
   const largest = o.reduceMax(logits, [1])
@@ -42,13 +49,42 @@ export function headParts(
   const scale = compute === 'float32' ? undefined : graph.input('scale', 'float32', [])
   const scaled = o.inType(scale ? o.mul(probabilities, scale) : probabilities, compute)
   const dh = o.inType(o.matmul(scaled, head), 'float32')
-  const inputs = new Map(Object.entries({ h, head: given, ...(scale && { scale }) }))
+  const inputs = new Map(Object.entries({ h, ...matrix, ...(scale && { scale }) }))
   const part = (outputs: Record<string, Value>) => extract(inputs, new Map(Object.entries(outputs)))
   return {
     ...normFunctions(config),
     learn: part({ logSum, dh }),
     score: part({ logSum, largest, best: o.argMax(logits) }),
     logits: part({ logits }),
+  }
+}
+
+/**
+ * The head as numbers of type `compute`, and h's product with it. The gradient's product stays one of numbers: most probabilities are far below
+ * the largest of their row, and too many of them would be nothing as whole numbers of it.
+ */
+function logitsOf(h: Value, width: number, format: HeadFormat, compute: ComputeType) {
+  const { graph } = h
+  switch (format) {
+    case 'float32':
+    case 'float16':
+    case 'bfloat16': {
+      const given = graph.input('head', format, ['V', width])
+      const head = o.inType(given, compute)
+      const logits = o.gemm(o.inType(h, compute), head, { transB: true })
+      return { head, logits: o.inType(logits, 'float32'), inputs: { head: given } }
+    }
+    case 'int8':
+    case 'w8a16': {
+      const given = graph.input('head', 'int8', ['V', width])
+      const factors = graph.input('head.factors', 'float32', ['V'])
+      const head = o.dequantizeRows(given, factors)
+      const logits =
+        format === 'int8'
+          ? o.gemm(h, head, { transB: true })
+          : wholeProduct(roundRows(h, '16 bits'), o.transpose(given, [1, 0]), factors)
+      return { head, logits, inputs: { head: given, 'head.factors': factors } }
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { decodingLayer } from './decoding-layer.ts'
 import { decoderTensors } from './decoder-tensors.ts'
 import { embed, type FrozenWeights } from './frozen-weights.ts'
 import { headSlices } from './head-slices.ts'
-import { headParts } from './head.ts'
+import { headFormat, headParts } from './head.ts'
 import { layerTensors } from './layer-tensors.ts'
 
 interface Cache {
@@ -30,7 +30,7 @@ export async function createLayerDecoder(
     sessions.set(key, session)
     return session
   }
-  const parts = headParts(config, weights.head.type)
+  const parts = headParts(config, headFormat(weights.head))
   const normalise = await Session.create(parts.normalise, { threads })
   const logitsOf = await Session.create(parts.logits, { threads })
   const finalNorm = tensor('float32', weights.finalNorm.data, weights.finalNorm.shape)
@@ -58,8 +58,8 @@ export async function createLayerDecoder(
       const last = (x.data as Float32Array).subarray((tokens.length - 1) * hiddenSize)
       const normalised = await normalise.run(new Map([['x', tensor('float32', last, [1, hiddenSize])], ['final_norm', finalNorm]])) // prettier-ignore
       const logits = new Float32Array(config.vocabularySize)
-      for (const { first, head } of headSlices(weights.head, 1)) {
-        const outputs = await logitsOf.run(new Map([...normalised, ['head', head]]))
+      for (const { first, feeds } of headSlices(weights.head, 1)) {
+        const outputs = await logitsOf.run(new Map([...normalised, ...feeds]))
         logits.set(outputs.get('logits')?.data as Float32Array, first)
       }
       return logits

@@ -22,7 +22,7 @@ export type Checkpointing = (typeof CHECKPOINTINGS)[number]
 export interface PrecisionPlan {
   linear: LinearFormat
   kept: KeptTensors
-  /** Give memory back after every run instead of holding it for the next: slower, and less at once. */
+  /** Take the output head in smaller slices. */
   frugal: boolean
 }
 

@@ -13,7 +13,7 @@ export interface SessionOptions {
   threads: number
   /** Undefined: the CPU. */
   device?: Device | undefined
-  /** Memory is given back after each run. */
+  /** The output head is taken in smaller slices. */
   frugal?: boolean
   /** Where the time of every operator of every run is written when the session ends: the start of a file's name. */
   profileTo?: string
@@ -42,7 +42,6 @@ export class Session {
       executionMode: 'sequential',
       // Patterns are kept for each shape that ever came by: 100 MB more for SmolLM2, and not faster.
       enableMemPattern: false,
-      enableCpuMemArena: options.frugal !== true,
       logSeverityLevel: 3,
       extra: { session: { intra_op: (waiting ??= waitingThreads()) } },
       ...(external.length > 0 && { externalData: external }),

@@ -141,7 +141,22 @@ function weightBytes(config: ModelConfig, linear: LinearFormat): number {
     return matrixBytes(info.out, info.in, linear) + (info.bias ? info.out * FLOAT : 0)
   })
   const norms = (2 * hiddenSize + (queryKeyNorm ? 2 * headDim : 0)) * FLOAT
-  return layers * (sum(matrices) + norms) + vocabularySize * hiddenSize * (linear === 'float32' ? FLOAT : 2)
+  return layers * (sum(matrices) + norms) + headWeightBytes(vocabularySize, hiddenSize, linear)
+}
+
+function headWeightBytes(rows: number, columns: number, linear: LinearFormat): number {
+  switch (linear) {
+    case 'float32':
+    case 'int8':
+    case 'w8a16':
+      return matrixBytes(rows, columns, linear)
+    case 'float16':
+    case 'bfloat16':
+    case 'int4':
+    case 'w8a8':
+    case 'w4a16':
+      return rows * columns * 2
+  }
 }
 
 function matrixBytes(rows: number, columns: number, linear: LinearFormat): number {

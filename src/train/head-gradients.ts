@@ -48,7 +48,7 @@ export class HeadGradients {
     const logSum = tensor('float32', Float32Array.from(logSums), [logSums.length, 1])
     const width = head.shape[1] as number
     for (const slice of headSlices(head, labels.length, this.#options.frugal)) {
-      const gradient = await this.#run('matrix', { h, logSum, head: slice.head })
+      const gradient = await this.#run('matrix', { h, logSum, ...Object.fromEntries(slice.feeds) })
       addTo(this.#sums.head, slice.first * width, gradient.data as Float32Array)
       free(gradient)
     }

@@ -2,7 +2,7 @@ import type { Tensor } from 'onnxruntime-node'
 import type { ModelConfig } from '../model/config.ts'
 import { vocabularyRows, type FrozenWeights, type VocabularyMatrix } from '../model/frozen-weights.ts'
 import { HEAD_ROWS, headSlices } from '../model/head-slices.ts'
-import { headParts, type HeadParts } from '../model/head.ts'
+import { headFormat, headParts, type HeadParts } from '../model/head.ts'
 import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
 import type { HeadGradients, HeadRows } from './head-gradients.ts'
@@ -35,7 +35,7 @@ export class HeadRunner {
     this.#gradients = gradients
     this.#width = config.hiddenSize
     this.#options = options
-    this.#parts = headParts(config, head.type)
+    this.#parts = headParts(config, headFormat(head))
     this.#norm = ['final_norm', tensor('float32', finalNorm.data, finalNorm.shape)]
     this.#head = head
     this.#smoothing = labelSmoothing
@@ -51,8 +51,8 @@ export class HeadRunner {
       const rows = chunk.places.length
       const logSums = new Float64Array(rows).fill(-Infinity)
       const dh = new Float32Array(rows * this.#width)
-      for (const { head } of this.#slices(rows)) {
-        const outputs = await this.#run('learn', [['h', chunk.h], ['head', head]]) // prettier-ignore
+      for (const { feeds } of this.#slices(rows)) {
+        const outputs = await this.#run('learn', [['h', chunk.h], ...feeds])
         const [more, gradient] = [floats(outputs, 'logSum'), floats(outputs, 'dh')]
         for (let row = 0; row < rows; row++) {
           const { sum, before, share } = joined(logSums[row] as number, more[row] as number)
@@ -77,8 +77,8 @@ export class HeadRunner {
       const logSums = new Float64Array(labels.length).fill(-Infinity)
       const largest = new Float32Array(labels.length).fill(-Infinity)
       const best = new Int32Array(labels.length)
-      for (const { first, head } of this.#slices(labels.length)) {
-        const outputs = await this.#run('score', [['h', h], ['head', head]]) // prettier-ignore
+      for (const { first, feeds } of this.#slices(labels.length)) {
+        const outputs = await this.#run('score', [['h', h], ...feeds])
         const [more, highest] = [floats(outputs, 'logSum'), floats(outputs, 'largest')]
         const places = outputs.get('best')?.data as BigInt64Array
         for (let row = 0; row < labels.length; row++) {
@@ -100,8 +100,8 @@ export class HeadRunner {
     const [rows, vocabulary] = [x.dims[0] as number, this.#head.shape[0] as number]
     const h = (await this.#run('normalise', [['x', x]])).get('h') as Tensor
     const logits = new Float32Array(rows * vocabulary)
-    for (const { first, head } of this.#slices(rows)) {
-      const part = floats(await this.#run('logits', [['h', h], ['head', head]]), 'logits') // prettier-ignore
+    for (const { first, feeds } of this.#slices(rows)) {
+      const part = floats(await this.#run('logits', [['h', h], ...feeds]), 'logits')
       const width = part.length / rows
       for (let row = 0; row < rows; row++)
         logits.set(part.subarray(row * width, (row + 1) * width), row * vocabulary + first)

@@ -13,6 +13,7 @@ import type {
 } from './child-protocol.ts'
 import type { Clock } from './clock.ts'
 import { errorOfExit, exitNameOf, saysOutOfMemory } from './exit-codes.ts'
+import { LEAN_PROCESS } from './lean-process.ts'
 import { siblingModule } from './sibling-module.ts'
 import { STALL_LIMITS, type StallLimits, StallWatch } from './stall-watch.ts'
 
@@ -62,7 +63,9 @@ export async function runChild<T extends ChildTask>(
   await writeFile(configPath, JSON.stringify(task))
   const child = fork(siblingModule('child', import.meta.url), [configPath], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    execArgv: [],
+    execArgv: [...LEAN_PROCESS.execArgv],
+    // Whoever sets these for the worker means them.
+    env: { ...LEAN_PROCESS.env, ...process.env },
   })
   options.onLog?.({
     level: 'info',

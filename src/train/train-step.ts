@@ -3,7 +3,7 @@ import type { AdamW } from './adamw.ts'
 import type { Batch } from './batch.ts'
 import { type NamedRows, packedBatchOf, tokensOf } from './batches.ts'
 import type { Engine } from './engine.ts'
-import { clipGradients, scaleGradients } from './gradient-clipping.ts'
+import { clipGradients } from './gradient-clipping.ts'
 import { LEAST_LOSS_SCALE } from './loss-scale.ts'
 import type { StepPlan } from './step-plan.ts'
 
@@ -69,8 +69,7 @@ export async function trainStep(
     tokens += tokensOf(batch)
     report(microBatch + 1, 0)
   }
-  scaleGradients(engine.gradients, 1 / targets)
-  const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm)
+  const gradientNorm = clipGradients(engine.gradients, settings.maxGradNorm, 1 / targets)
   const result = { loss: lossSum / targets, tokens, targets }
   if (!Number.isFinite(gradientNorm) && lossScale !== undefined && lossScale > LEAST_LOSS_SCALE)
     return { ...result, gradientNorm: undefined }

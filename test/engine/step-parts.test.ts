@@ -117,6 +117,17 @@ test('clipping scales all gradients to the joint norm, or not at all', () => {
     const found = Array.from(gradients.values()).flatMap((values) => Array.from(values))
     for (const [i, value] of want.entries()) assert.ok(Math.abs((found[i] ?? NaN) - value) < 1e-6)
   }
+  for (const [maxNorm, factor] of [
+    [1, 0.2],
+    [0, 0.5],
+    [2.6, 0.5],
+  ] as const) {
+    const gradients = new Map([['a', Float32Array.of(0, 0, 0, 0, 3)], ['b', Float32Array.of(0, -4)]]) // prettier-ignore
+    assert.equal(clipGradients(gradients, maxNorm, 0.5), 2.5)
+    const found = Array.from(gradients.values()).flatMap((values) => Array.from(values))
+    for (const [i, value] of [0, 0, 0, 0, 3 * factor, 0, -4 * factor].entries())
+      assert.ok(Math.abs((found[i] ?? NaN) - value) < 1e-6, `${maxNorm}: ${found.join(' ')}`)
+  }
   const broken = make().set('c', Float32Array.of(NaN))
   assert.ok(Number.isNaN(clipGradients(broken, 1)))
   assert.deepEqual(broken.get('a'), Float32Array.of(3, 0))
