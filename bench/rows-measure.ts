@@ -12,7 +12,7 @@ import { initialAdapter } from '../src/train/lora-init.ts'
 import { resolveTrainSettings } from '../src/train/train-settings.ts'
 import { train } from '../src/train/train.ts'
 
-const [model = '', tokenizedDir = '', mode = '', threads = '2'] = process.argv.slice(2)
+const [model = '', tokenizedDir = '', mode = '', threads = '2', micro = '8'] = process.argv.slice(2)
 
 /** What bench/peers/trl_sft.py sets, and what SFTTrainer and TrainingArguments have by default. */
 const { spec } = fineTuneSchema.parse({
@@ -29,7 +29,8 @@ const { spec } = fineTuneSchema.parse({
       lrSchedulerType: 'cosine',
       warmupSteps: 5,
       numTrainEpochs: 1,
-      perDeviceTrainBatchSize: 8,
+      perDeviceTrainBatchSize: Number(micro),
+      gradientAccumulationSteps: 8 / Number(micro),
       precision: PRECISIONS.find((known) => known === mode) ?? 'exact',
       threads: Number(threads),
       seed: 0,
@@ -76,6 +77,7 @@ console.log(
   JSON.stringify({
     mode: settings.precision,
     rows: rows.count,
+    micro: Number(micro),
     tokens: record.trainedTokens,
     trainSeconds: round(seconds),
     tokensPerSecond: round(record.trainedTokens / seconds),

@@ -16,6 +16,8 @@ const OPTIONS = {
   mode: { type: 'string', default: 'exact' },
   rows: { type: 'string', default: '128' },
   threads: { type: 'string', default: '2' },
+  /** Of the eight rows of a step, so many at a time: perDeviceTrainBatchSize, the rest is gradientAccumulationSteps. */
+  micro: { type: 'string', default: '8' },
   /** TRL's SFTTrainer on the same rows, in these number formats. */
   peers: { type: 'boolean', default: false },
   dtypes: { type: 'string', default: 'f32,bf16' },
@@ -37,7 +39,7 @@ export async function benchRows(args: string[]): Promise<void> {
     const child = fileURLToPath(new URL('rows-measure.ts', import.meta.url))
     const contestants = values.mode.split(',').map((mode) => ({
       measure: measuredModule,
-      args: [child, model, files.tokenized, mode, threads],
+      args: [child, model, files.tokenized, mode, threads, values.micro],
     }))
     if (values.peers) {
       const program = await peerPython(values.venv)

@@ -26,18 +26,23 @@ type PlanSettings = Pick<
   | 'warmupSteps'
 >
 
-/** Beside the settings: with `groupByLength` each row's tokens, and rows of like length share a step. */
-export type PlanOptions = PlanSettings & { groupByLength?: ArrayLike<number> | undefined }
+export type PlanOptions = PlanSettings & {
+  /** Each row's tokens. */
+  lengths?: ArrayLike<number>
+  /** Rows of like length share a step. */
+  groupByLength?: boolean | undefined
+}
 
 /**
  * The arithmetic of transformers' Trainer: an epoch is cut into micro-batches (the last may be smaller) and these into
  * steps (the last may have fewer); a step never reaches into the next epoch; maxSteps overrides the epochs; warmupSteps
  * overrides the ratio, which is rounded up. Each epoch has its own order, drawn from (seed, epoch).
  * A step's rows depend only on the product of micro-batch and accumulation, so that halving one and doubling the other
- * in the middle of a job loses and repeats no row.
+ * in the middle of a job loses and repeats no row. Where the rows' lengths are known, a step's rows are dealt to its micro-batches from
+ * the longest down: rows of like length need little padding, and the step's gradient is a sum over all of them anyway.
  */
 export function planSteps(rows: number, settings: PlanOptions): StepPlan {
-  const { seed, perDeviceTrainBatchSize: microRows, gradientAccumulationSteps } = settings
+  const { seed, perDeviceTrainBatchSize: microRows, gradientAccumulationSteps, lengths } = settings
   const rowsPerStep = microRows * gradientAccumulationSteps
   const stepsPerEpoch = Math.ceil(rows / rowsPerStep)
   const steps = settings.maxSteps ?? Math.ceil(settings.numTrainEpochs * stepsPerEpoch)
@@ -47,8 +52,7 @@ export function planSteps(rows: number, settings: PlanOptions): StepPlan {
   const orderOf = (epoch: number): Uint32Array => {
     if (current?.epoch === epoch) return current.order
     const random = permutation(rows, seed, epoch)
-    const lengths = settings.groupByLength
-    const order = lengths ? groupByLength(random, lengths, rowsPerStep) : random
+    const order = settings.groupByLength && lengths ? groupByLength(random, lengths, rowsPerStep) : random
     current = { epoch, order }
     return order
   }
@@ -61,6 +65,7 @@ export function planSteps(rows: number, settings: PlanOptions): StepPlan {
       const first = (step % stepsPerEpoch) * rowsPerStep
       const order = orderOf(Math.floor(step / stepsPerEpoch))
       const stepRows = Array.from(order.subarray(first, first + rowsPerStep))
+      if (lengths) stepRows.sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
       const batches: number[][] = []
       for (let at = 0; at < stepRows.length; at += microRows) batches.push(stepRows.slice(at, at + microRows))
       return batches

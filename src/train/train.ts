@@ -58,7 +58,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   const lengths = packs.map((pack) => pack.reduce((sum, row) => sum + rows.ids(row).length, 0))
   const plan = planSteps(packs.length, {
     ...settings,
-    groupByLength: settings.groupByLength ? lengths : undefined,
+    lengths,
   })
   const { lrSchedulerType: name, learningRate: highest, lrSchedulerKwargs: options } = settings
   const schedule = { name, learningRate: highest, warmupSteps: plan.warmupSteps, totalSteps: plan.steps }

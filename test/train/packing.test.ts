@@ -72,14 +72,14 @@ test('rows of like length share a step, every row once an epoch, the longest fir
       ),
     }
   }
-  const grouped = padding({ groupByLength: lengths })
+  const grouped = padding({ lengths, groupByLength: true })
   assert.equal(grouped.first, 64)
   assert.ok(grouped.padding < 0.5 * padding({}).padding, `${grouped.padding} of ${padding({}).padding}`)
 })
 
 test('a step asked for alone has the rows that it has in turn, by length as well', () => {
   const lengths = Array.from(permutation(41, 5, 0), (n) => n + 1)
-  const options = { ...plan, groupByLength: lengths }
+  const options = { ...plan, lengths, groupByLength: true }
   const inTurn = planSteps(41, options)
   const wanted = Array.from({ length: inTurn.steps }, (_, step) => inTurn.microBatches(step))
   assert.deepEqual(planSteps(41, options).microBatches(25), wanted[25])

@@ -87,6 +87,29 @@ test('a step asked for alone has the rows that it has in turn', () => {
   assert.deepEqual(planSteps(11, { ...settings, maxSteps: 20 }).microBatches(17), wanted[17])
 })
 
+test('the rows of a step are dealt to its micro-batches from the longest down, where their lengths are known', () => {
+  const options = { ...settings, perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 4, numTrainEpochs: 2 }
+  const lengths = Array.from({ length: 43 }, (_, row) => 1 + ((row * 29) % 17))
+  const [drawn, dealt] = [planSteps(43, options), planSteps(43, { ...options, lengths })]
+  const inOrder = (rows: number[]) => rows.toSorted((a, b) => a - b)
+  for (let step = 0; step < drawn.steps; step++) {
+    const rows = dealt.microBatches(step).flat()
+    assert.deepEqual(inOrder(rows), inOrder(drawn.microBatches(step).flat()))
+    const tokens = rows.map((row) => lengths[row] as number)
+    assert.deepEqual(
+      tokens,
+      tokens.toSorted((a, b) => b - a),
+    )
+  }
+  const whole = planSteps(43, {
+    ...options,
+    lengths,
+    perDeviceTrainBatchSize: 8,
+    gradientAccumulationSteps: 1,
+  })
+  assert.deepEqual(whole.microBatches(3).flat(), dealt.microBatches(3).flat())
+})
+
 test('half the micro-batch and twice the accumulation leave every step its rows', () => {
   const whole = planSteps(43, { ...settings, numTrainEpochs: 2, perDeviceTrainBatchSize: 8 })
   const halved = planSteps(43, {
