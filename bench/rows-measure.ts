@@ -89,14 +89,22 @@ console.log(
 await engine.dispose()
 base.close()
 
-/** As transformers' Trainer: batches of eight in the file's order, the mean of each, and the mean of these by their rows. */
+/**
+ * As transformers' Trainer: batches of eight in the file's order, the mean of each, and the mean of these by their rows. A batch is passed in
+ * pieces as large as training's.
+ */
 async function evaluationLoss(model: Engine, given: NamedRows): Promise<number> {
   const named = withTurnsToTheirEnd(given)
   let sum = 0
   for (let from = 0; from < named.count; from += 8) {
     const numbers = Array.from({ length: Math.min(8, named.count - from) }, (_, i) => from + i)
-    const { lossSum, tokens } = await model.evaluate(batchOf(named, numbers))
-    sum += (lossSum / tokens) * numbers.length
+    const all = { lossSum: 0, tokens: 0 }
+    for (let at = 0; at < numbers.length; at += Number(micro)) {
+      const { lossSum, tokens } = await model.evaluate(batchOf(named, numbers.slice(at, at + Number(micro))))
+      all.lossSum += lossSum
+      all.tokens += tokens
+    }
+    sum += (all.lossSum / all.tokens) * numbers.length
   }
   return sum / named.count
 }
