@@ -288,7 +288,9 @@ const train = z
       examples: [100],
     }),
     perDeviceTrainBatchSize: count(1, 65_536).default(4).describe('Rows in one micro-batch.'),
-    gradientAccumulationSteps: count(1, 65_536).default(1).describe('Micro-batches in one optimizer step.'),
+    gradientAccumulationSteps: count(1, 65_536)
+      .default(1)
+      .describe('Micro-batches in one optimizer step; its rows are dealt to them from the longest down.'),
     packing: z
       .boolean()
       .default(false)

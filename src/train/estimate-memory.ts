@@ -45,10 +45,12 @@ export interface MemoryEstimate {
   total: number
 }
 
-/** Measured: an engine of two tiny layers. */
-const PROGRAM = 130e6
-/** Measured: what SmolLM2 and Qwen2.5-0.5B take beyond the sum of the other parts. */
+/** Measured, as are the next two: what is left of 28 trainings of four models beside the parts of known sizes (docs/performance.md). */
+const PROGRAM = 80e6
 const MOST_UNCOLLECTED = 140e6
+const UNCOLLECTED_SHARE = 0.5
+/** ONNX Runtime's arena grows by doubling. */
+const ARENA = 2
 const FLOAT = 4
 
 /**
@@ -90,15 +92,15 @@ export function estimateMemory({
   const working = {
     adapter: stateBytes(trainedSizes(config, lora), state) - (isFull ? allWeights : 0),
     activations: config.layers * (kept + stream) + 2 * stream,
-    // Each session keeps what it once had, and without an arena the C library does.
-    workspace: passes[0] + passes[1],
+    // Each session keeps what it once had.
+    workspace: ARENA * (passes[0] + passes[1]),
     logits: headBytes(config, plan, Math.min(tokens, HEAD_ROWS), isFull),
   }
   const parts = {
     program: PROGRAM,
     weights: isFull ? allWeights : weightBytes(config, plan.linear),
     ...working,
-    uncollected: Math.min(MOST_UNCOLLECTED, sum(Object.values(working))),
+    uncollected: Math.min(MOST_UNCOLLECTED, UNCOLLECTED_SHARE * sum(Object.values(working))),
   }
   return { ...parts, total: sum(Object.values(parts)) }
 }

@@ -7,7 +7,7 @@ import {
   float32ToHalf,
   halfToFloat32,
 } from '../../src/formats/numbers.ts'
-import type { Precision } from '../../src/model/precision.ts'
+import { type Precision, precisionPlan } from '../../src/model/precision.ts'
 import type { WeightInfo, WeightSource } from '../../src/model/weights.ts'
 import { makeBatch } from '../../src/train/batch.ts'
 import { createEngine } from '../../src/train/create-engine.ts'
@@ -89,8 +89,22 @@ test('fast: channels of large values take nothing from the precision of the othe
   checkLimits('fast', await step('tiny-qwen2', 'fast', uneven, unevenAdapter), want)
 })
 
-test('fast: made anew, as by a resumed run, it computes the same bits', async () => {
-  assert.deepEqual(await step('tiny-llama', 'fast'), await step('tiny-llama', 'fast'))
+for (const mode of ['fast', 'small', 'qlora'] as const)
+  test(`${mode}: made anew, as by a resumed run, it computes the same bits`, async () => {
+    assert.deepEqual(await step('tiny-llama', mode), await step('tiny-llama', mode))
+  })
+
+test('a processor without products of 8-bit numbers computes in float32 with the same rounded matrices', () => {
+  const { config, weights, close } = openBaseModel(goldenDir('tiny-llama'))
+  close()
+  const formats = (['fast', 'small', 'qlora'] as const).map((precision) =>
+    [true, false].map((has) => precisionPlan(precision, config, weights, undefined, has).linear),
+  )
+  assert.deepEqual(formats, [
+    ['w8a8', 'int8'],
+    ['w8a16', 'int8'],
+    ['w4a16', 'int4'],
+  ])
 })
 
 type Step = Awaited<ReturnType<typeof step>>
