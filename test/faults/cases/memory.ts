@@ -6,10 +6,10 @@ import { memoryGroup } from '../memory-group.ts'
 const MICRO_BATCH = 32
 /**
  * The worker and its trainer get the worker's memory and this share of the trainer's, as the undisturbed run used it: too little
- * for the whole micro-batch by hundreds of megabytes, enough for a part of it, and more than that by which a training is refused
+ * for the whole micro-batch by more than a hundred megabytes, enough for a part of it, and more than that by which a training is refused
  * beforehand (src/train/refuse-unfit.ts).
  */
-const SHARE = 0.8
+const SHARE = 0.7
 
 const longRows = Array.from({ length: 48 }, (_, row) =>
   JSON.stringify({
