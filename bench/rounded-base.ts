@@ -9,18 +9,14 @@ export function roundedTo4Bits(source: WeightSource): WeightSource {
     const [rows, columns] = shape as [number, number]
     const stored = new Map(storeLinear('w', source, name, [rows, columns], 'int4'))
     const packed = stored.get('w')?.data as Uint8Array
-    const multipliers = stored.get('w.multipliers')?.data as Uint8Array
+    const multipliers = Int8Array.from(stored.get('w.multipliers')?.data as Uint8Array)
     const factors = stored.get('w.factors')?.data as Float32Array
     const half = packed.length
     return Float32Array.from({ length: 2 * half }, (_, i) => {
       const number = i < half ? (packed[i] as number) & 15 : (packed[i - half] as number) >> 4
       const [row, column] = [Math.floor(i / columns), i % columns]
-      const multiplier = toSigned(multipliers[Math.floor(row / INT4_BLOCK) * columns + column] as number)
+      const multiplier = multipliers[Math.floor(row / INT4_BLOCK) * columns + column] as number
       return (factors[row] as number) * multiplier * (number - 8)
     })
   })
-}
-
-function toSigned(byte: number): number {
-  return byte < 128 ? byte : byte - 256
 }

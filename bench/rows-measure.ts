@@ -13,6 +13,9 @@ import { resolveTrainSettings } from '../src/train/train-settings.ts'
 import { train } from '../src/train/train.ts'
 
 const [model = '', tokenizedDir = '', mode = '', threads = '2', micro = '8'] = process.argv.slice(2)
+/** TRL's rows of a batch, and how many of them pass at a time. */
+const BATCH_ROWS = 8
+const microRows = Number(micro)
 
 /** What bench/peers/trl_sft.py sets, and what SFTTrainer and TrainingArguments have by default. */
 const { spec } = fineTuneSchema.parse({
@@ -29,8 +32,8 @@ const { spec } = fineTuneSchema.parse({
       lrSchedulerType: 'cosine',
       warmupSteps: 5,
       numTrainEpochs: 1,
-      perDeviceTrainBatchSize: Number(micro),
-      gradientAccumulationSteps: 8 / Number(micro),
+      perDeviceTrainBatchSize: microRows,
+      gradientAccumulationSteps: BATCH_ROWS / microRows,
       precision: PRECISIONS.find((known) => known === mode) ?? 'exact',
       threads: Number(threads),
       seed: 0,
@@ -77,7 +80,7 @@ console.log(
   JSON.stringify({
     mode: settings.precision,
     rows: rows.count,
-    micro: Number(micro),
+    micro: microRows,
     tokens: record.trainedTokens,
     trainSeconds: round(seconds),
     tokensPerSecond: round(record.trainedTokens / seconds),
@@ -96,11 +99,11 @@ base.close()
 async function evaluationLoss(model: Engine, given: NamedRows): Promise<number> {
   const named = withTurnsToTheirEnd(given)
   let sum = 0
-  for (let from = 0; from < named.count; from += 8) {
-    const numbers = Array.from({ length: Math.min(8, named.count - from) }, (_, i) => from + i)
+  for (let from = 0; from < named.count; from += BATCH_ROWS) {
+    const numbers = Array.from({ length: Math.min(BATCH_ROWS, named.count - from) }, (_, i) => from + i)
     const all = { lossSum: 0, tokens: 0 }
-    for (let at = 0; at < numbers.length; at += Number(micro)) {
-      const { lossSum, tokens } = await model.evaluate(batchOf(named, numbers.slice(at, at + Number(micro))))
+    for (let at = 0; at < numbers.length; at += microRows) {
+      const { lossSum, tokens } = await model.evaluate(batchOf(named, numbers.slice(at, at + microRows)))
       all.lossSum += lossSum
       all.tokens += tokens
     }

@@ -2,7 +2,7 @@ import { InputError } from '../errors.ts'
 import { bfloat16ToFloat32, halfToNumber } from '../formats/numbers.ts'
 import type { ModelConfig } from './config.ts'
 import { layerWeightName } from './layer-weight-name.ts'
-import { storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
+import { headFormatBeside, storeLinear, type LinearFormat, type StoredTensor } from './linear-format.ts'
 import { PROJECTIONS, projectionInfo, projectionPath } from './projections.ts'
 import { readBfloat16 } from './read-bfloat16.ts'
 import { readHalf } from './read-half.ts'
@@ -113,8 +113,7 @@ function divide(values: Float32Array, by: Float32Array): void {
 /**
  * Reads the weights, checked against the config: InputError names a tensor that is missing or has another shape. An embedding
  * that is not the head is read when it is needed: the source then must stay open. Nothing but a piece of a matrix is ever
- * float32 on its way to another format. The head is float32, bfloat16 or int8 where the layers are (tied to the embedding or not, the rows of a batch's tokens then
- * come from the file as they are), else float16.
+ * float32 on its way to another format. Where the head is int8 the embedding stays in the file, tied to it or not.
  */
 export function loadFrozenWeights(
   config: ModelConfig,
@@ -125,11 +124,19 @@ export function loadFrozenWeights(
   const read = reader(source)
   const vocabularyMatrix = (name: string): VocabularyMatrix => {
     const shape = [vocabularySize, hiddenSize] as const
-    if (linear === 'float32') return read(name, shape)
     checkShape(source, name, shape)
-    if (linear === 'int8' || linear === 'w8a16') return eightBits(source, name, shape, linear)
-    if (linear === 'bfloat16') return { type: 'bfloat16', data: readBfloat16(source, name), shape }
-    return { type: 'float16', data: readHalf(source, name), shape }
+    const format = headFormatBeside(linear)
+    switch (format) {
+      case 'float32':
+        return read(name, shape)
+      case 'float16':
+        return { type: format, data: readHalf(source, name), shape }
+      case 'bfloat16':
+        return { type: format, data: readBfloat16(source, name), shape }
+      case 'int8':
+      case 'w8a16':
+        return eightBits(source, name, shape, format)
+    }
   }
   checkShape(source, EMBEDDING, [vocabularySize, hiddenSize])
   const layers = Array.from({ length: config.layers }, (_, layer) =>

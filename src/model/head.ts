@@ -5,6 +5,7 @@ import * as o from '../onnx/ops.ts'
 import type { ModelConfig } from './config.ts'
 import type { VocabularyMatrix } from './frozen-weights.ts'
 import type { ComputeType } from './layer.ts'
+import type { HeadFormat } from './linear-format.ts'
 import { roundRows, wholeProduct } from './whole-product.ts'
 
 /**
@@ -23,9 +24,6 @@ export interface HeadParts {
   /** x, final_norm, dh → dx. */
   finish: GraphFunction
 }
-
-/** How the head lies in memory, and for `w8a16` that logits are products of whole numbers (linear-format.ts). */
-export type HeadFormat = ComputeType | 'int8' | 'w8a16'
 
 export function headFormat(matrix: VocabularyMatrix): HeadFormat {
   return matrix.type === 'int8' ? matrix.format : matrix.type

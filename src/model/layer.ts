@@ -133,7 +133,7 @@ export function buildLayer(graph: Graph, setting: LayerSetting): Layer {
         ...info,
         name: projection,
         bias: isDora ? undefined : bias,
-        format: isDora && setting.linear !== 'w8a8' ? asNumbers(setting.linear) : setting.linear,
+        format: isDora ? asNumbers(setting.linear) : setting.linear,
         compute,
         input,
         rules,

@@ -23,19 +23,39 @@ import type { WeightSource } from './weights.ts'
  */
 export type LinearFormat = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int4' | 'w8a8' | 'w8a16' | 'w4a16'
 
-/** The same memory, for what needs the matrix as numbers. `w8a8` has none: its columns are smoothed. */
-export function asNumbers(format: Exclude<LinearFormat, 'w8a8'>): LinearFormat {
+/** The same memory, for what needs the matrix as numbers. `w8a8` stays what it is: its columns are smoothed, so there are none. */
+export function asNumbers(format: LinearFormat): LinearFormat {
   switch (format) {
     case 'w8a16':
       return 'int8'
     case 'w4a16':
       return 'int4'
+    case 'w8a8':
     case 'float32':
     case 'float16':
     case 'bfloat16':
     case 'int8':
     case 'int4':
       return format
+  }
+}
+
+/** How the output head lies in memory, and for `w8a16` that logits are products of whole numbers. */
+export type HeadFormat = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'w8a16'
+
+/** Beside layers of a format. */
+export function headFormatBeside(layers: LinearFormat): HeadFormat {
+  switch (layers) {
+    case 'float32':
+    case 'bfloat16':
+    case 'int8':
+    case 'w8a16':
+      return layers
+    case 'float16':
+    case 'int4':
+    case 'w8a8':
+    case 'w4a16':
+      return 'float16'
   }
 }
 

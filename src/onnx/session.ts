@@ -13,8 +13,6 @@ export interface SessionOptions {
   threads: number
   /** Undefined: the CPU. */
   device?: Device | undefined
-  /** The output head is taken in smaller slices. */
-  frugal?: boolean
   /** Where the time of every operator of every run is written when the session ends: the start of a file's name. */
   profileTo?: string
 }

@@ -40,7 +40,7 @@ function fullEngine(options: EngineOptions): Engine {
   const weights = loadFrozenWeights(config, options.weights, { linear: 'float32', wholeEmbedding: true })
   const parts: TrainedParts = { ...trainedWeights(config, weights), trains: 'weights', loraDropout: 0 }
   const plan = fullPlan(checkpointing)
-  return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
+  return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options))
 }
 
 async function loraEngine(options: EngineOptions, adapter: Adapter | undefined): Promise<Engine> {
@@ -60,15 +60,15 @@ async function loraEngine(options: EngineOptions, adapter: Adapter | undefined):
   })
   switch (layout) {
     case 'by-layer':
-      return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options, plan))
+      return new ByLayerEngine(config, weights, parts, plan, regularization, sessionOptions(options))
     case 'whole':
-      return new WholeEngine(config, weights, parts, compute, sessionOptions(options, plan), regularization)
+      return new WholeEngine(config, weights, parts, compute, sessionOptions(options), regularization)
   }
 }
 
-function sessionOptions(options: EngineOptions, { frugal }: PrecisionPlan): SessionOptions {
+function sessionOptions(options: EngineOptions): SessionOptions {
   const { threads, device, profileTo } = options
-  return { threads, device, frugal, ...(profileTo !== undefined && { profileTo }) }
+  return { threads, device, ...(profileTo !== undefined && { profileTo }) }
 }
 
 async function findSmoothing({ config, weights, calibration, threads }: EngineOptions) {

@@ -70,9 +70,12 @@ export class ByLayerEngine implements Engine {
     this.#embeddingSums = this.#sums.sums.get(EMBEDDING)
     const head = this.#sums.sums.get(config.tiedEmbeddings ? EMBEDDING : OUTPUT_HEAD)
     const finalNorm = this.#sums.sums.get(FINAL_NORM)
+    const headOptions = { ...options, frugal: plan.frugal }
     const gradients =
-      head && finalNorm && new HeadGradients(config, weights, { head, finalNorm }, labelSmoothing, options)
-    this.#head = new HeadRunner(config, weights, options, labelSmoothing, gradients)
+      head &&
+      finalNorm &&
+      new HeadGradients(config, weights, { head, finalNorm }, labelSmoothing, headOptions)
+    this.#head = new HeadRunner(config, weights, headOptions, labelSmoothing, gradients)
   }
 
   get gradients(): ReadonlyMap<string, Float32Array> {

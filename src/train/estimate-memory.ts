@@ -3,7 +3,7 @@ import { causalBlocks } from '../model/causal-blocks.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { HEAD_ROWS, sliceTokens } from '../model/head-slices.ts'
 import { layerFunctions } from '../model/layer-functions.ts'
-import { INT4_BLOCK, type LinearFormat } from '../model/linear-format.ts'
+import { headFormatBeside, INT4_BLOCK, type LinearFormat } from '../model/linear-format.ts'
 import type { PrecisionPlan } from '../model/precision.ts'
 import { PROJECTIONS, projectionInfo } from '../model/projections.ts'
 import { bytesOf, peakBytes } from '../onnx/peak-bytes.ts'
@@ -143,22 +143,7 @@ function weightBytes(config: ModelConfig, linear: LinearFormat): number {
     return matrixBytes(info.out, info.in, linear) + (info.bias ? info.out * FLOAT : 0)
   })
   const norms = (2 * hiddenSize + (queryKeyNorm ? 2 * headDim : 0)) * FLOAT
-  return layers * (sum(matrices) + norms) + headWeightBytes(vocabularySize, hiddenSize, linear)
-}
-
-function headWeightBytes(rows: number, columns: number, linear: LinearFormat): number {
-  switch (linear) {
-    case 'float32':
-    case 'int8':
-    case 'w8a16':
-      return matrixBytes(rows, columns, linear)
-    case 'float16':
-    case 'bfloat16':
-    case 'int4':
-    case 'w8a8':
-    case 'w4a16':
-      return rows * columns * 2
-  }
+  return layers * (sum(matrices) + norms) + matrixBytes(vocabularySize, hiddenSize, headFormatBeside(linear))
 }
 
 function matrixBytes(rows: number, columns: number, linear: LinearFormat): number {

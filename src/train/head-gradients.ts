@@ -5,6 +5,9 @@ import { headGradientParts, type HeadGradientParts } from '../model/head-gradien
 import { headSlices } from '../model/head-slices.ts'
 import { free, profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
 
+/** `frugal`: the vocabulary is taken in smaller slices. */
+export type HeadOptions = SessionOptions & { frugal?: boolean }
+
 /** Of rows that pass the head together: before and after the final norm, and what each is to predict. */
 export interface HeadRows {
   labels: Int32Array
@@ -24,7 +27,7 @@ export class HeadGradients {
   readonly #weights: Pick<FrozenWeights, 'finalNorm' | 'head'>
   readonly #sums: HeadSums
   readonly #smoothing: number
-  readonly #options: SessionOptions
+  readonly #options: HeadOptions
   readonly #parts: HeadGradientParts
   readonly #sessions = new Map<keyof HeadGradientParts, Promise<Session>>()
 
@@ -33,7 +36,7 @@ export class HeadGradients {
     weights: Pick<FrozenWeights, 'finalNorm' | 'head'>,
     sums: HeadSums,
     labelSmoothing: number,
-    options: SessionOptions,
+    options: HeadOptions,
   ) {
     this.#weights = weights
     this.#sums = sums

@@ -3,9 +3,9 @@ import type { ModelConfig } from '../model/config.ts'
 import { vocabularyRows, type FrozenWeights, type VocabularyMatrix } from '../model/frozen-weights.ts'
 import { HEAD_ROWS, headSlices } from '../model/head-slices.ts'
 import { headFormat, headParts, type HeadParts } from '../model/head.ts'
-import { profiledAs, Session, tensor, type SessionOptions } from '../onnx/session.ts'
+import { profiledAs, Session, tensor } from '../onnx/session.ts'
 import type { TokenLoss } from './engine.ts'
-import type { HeadGradients, HeadRows } from './head-gradients.ts'
+import type { HeadGradients, HeadOptions, HeadRows } from './head-gradients.ts'
 import type { SupervisedRows } from './supervised-rows.ts'
 
 interface Chunk extends HeadRows {
@@ -15,7 +15,7 @@ interface Chunk extends HeadRows {
 /** The output head over the rows that predict a target: a chunk of rows at a time, a slice of the vocabulary at a time. */
 export class HeadRunner {
   readonly #width: number
-  readonly #options: SessionOptions
+  readonly #options: HeadOptions
   readonly #parts: HeadParts
   readonly #norm: [string, Tensor]
   readonly #head: VocabularyMatrix
@@ -28,7 +28,7 @@ export class HeadRunner {
   constructor(
     config: ModelConfig,
     { finalNorm, head }: FrozenWeights,
-    options: SessionOptions,
+    options: HeadOptions,
     labelSmoothing = 0,
     gradients?: HeadGradients,
   ) {

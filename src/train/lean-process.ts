@@ -1,5 +1,5 @@
 /**
- * How a process is started whose memory is tensors. Measured on SmolLM2-135M: 65 MB less, and no slower (docs/performance.md).
+ * How a process is started whose memory is tensors. Measured on SmolLM2-135M: 40 to 75 MB less, and no slower (docs/performance.md).
  */
 export const LEAN_PROCESS = {
   /** Megabytes. With Node's own 16, some 50 MB of short-lived objects gather before they are looked at; a trainer makes few. */

@@ -56,10 +56,7 @@ export async function train(job: TrainJob): Promise<TrainingRecord> {
   refuseRowsWithoutTarget(rows)
   const packs = packsOf(rows, settings)
   const lengths = packs.map((pack) => pack.reduce((sum, row) => sum + rows.ids(row).length, 0))
-  const plan = planSteps(packs.length, {
-    ...settings,
-    lengths,
-  })
+  const plan = planSteps(packs.length, { ...settings, lengths })
   const { lrSchedulerType: name, learningRate: highest, lrSchedulerKwargs: options } = settings
   const schedule = { name, learningRate: highest, warmupSteps: plan.warmupSteps, totalSteps: plan.steps }
   const record = startingRecord(job, schedule)

@@ -32,13 +32,14 @@ const source = {
 function numbersOf(format: LinearFormat): number[] {
   const stored = new Map(storeLinear('w', source, 'w', [OUT, IN], format))
   const [whole, factors, multipliers] = ['w', 'w.factors', 'w.multipliers'].map((name) => stored.get(name)?.data) as [Uint8Array, Float32Array, Uint8Array | undefined] // prettier-ignore
+  const signed = multipliers && Int8Array.from(multipliers)
   return Array.from({ length: OUT * IN }, (_, i) => {
     const [row, column] = [Math.floor(i / IN), i % IN]
     const factor = factors[row] as number
-    if (!multipliers) return factor * (whole[i] as number)
+    if (!signed) return factor * (whole[i] as number)
     const half = (OUT / 2) * IN
     const number = i < half ? (whole[i] as number) % 16 : Math.floor((whole[i - half] as number) / 16)
-    const multiplier = Int8Array.from(multipliers)[Math.floor(row / 16) * IN + column] as number
+    const multiplier = signed[Math.floor(row / 16) * IN + column] as number
     return factor * multiplier * (number - 8)
   })
 }
